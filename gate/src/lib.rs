@@ -1,0 +1,1 @@
+//! What a gate hands back to the operator.

@@ -1,0 +1,221 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::condition_list;
+use super::gate::Gate;
+
+/// What a version must pass to enter one environment, and what is in that environment now.
+///
+/// The object's name is the environment's name. The namespace is a promotion space: its policies are
+/// the environments between which its artifacts move.
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
+#[kube(
+    group = "promotion.floe.dev",
+    version = "v1alpha1",
+    kind = "EnvironmentPolicy",
+    plural = "environmentpolicies",
+    namespaced,
+    doc = "What a version must pass to enter one environment, and what is in that environment now. The object's name is the environment's name.",
+    status = "EnvironmentPolicyStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    shortname = "fenv",
+    category = "floe",
+    printcolumn(name = "From", type_ = "string", json_path = ".spec.promotesFrom"),
+    printcolumn(name = "Current", type_ = "string", json_path = ".status.artifacts[*].current.version"),
+    printcolumn(name = "Promoting", type_ = "string", json_path = ".status.artifacts[*].inFlight.name"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 40")
+        .message("the name of an environment has lower-case letters, digits and '-', and at most 40 characters"),
+    validation = Rule::new("!has(self.spec.promotesFrom) || !(self.metadata.name in self.spec.promotesFrom)")
+        .message("an environment cannot promote from itself"),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentPolicySpec {
+    /// Environments from which versions come, by name. Empty for the first environment: it takes what
+    /// was published under the bare tag `<version>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 40)), extend("x-kubernetes-list-type" = "set"))]
+    pub promotes_from: Vec<String>,
+    /// Suffix of the tags `<version>-<suffix>` and `latest-<suffix>`. Default: the environment's name.
+    /// No suffix in a namespace may end in `-` and another suffix, and (repository, suffix) belongs to
+    /// the oldest policy in the cluster that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub tag_suffix: Option<String>,
+    /// Other names of the environment that the command line understands, such as `production` for `prod`.
+    /// Kubernetes objects name environments by the policy's own name only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 40)), extend("x-kubernetes-list-type" = "set"))]
+    pub aliases: Vec<String>,
+    /// The artifacts that this environment takes, and where they lie.
+    #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub artifacts: Vec<ArtifactSource>,
+    /// Checks that a version must pass, besides `policy_compliance`, which runs always. All run side by side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub gates: Vec<Gate>,
+    /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_order: Option<VersionOrder>,
+}
+
+/// An artifact and where it lies.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactSource {
+    /// Name by which promotions speak of the artifact: lower-case letters, digits and `-`.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Repository with its registry, without tag or digest: `registry.example:5000/team/platform`.
+    #[schemars(
+        length(min = 3, max = 255),
+        regex(pattern = r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
+    )]
+    pub repository: String,
+    /// How to log in at the registry. Without it, floe asks anonymously.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Secret in the policy's namespace with the certificate authority of the registry under the key
+    /// `ca.crt` (PEM). Default: the authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub ca_secret_name: Option<String>,
+    /// Speak HTTP without TLS to this registry. Default false. For registries inside the cluster only:
+    /// credentials are sent readable for anyone on the way.
+    #[serde(
+        default,
+        rename = "plainHTTP",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub plain_http: bool,
+}
+
+/// How to log in at a registry.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Credentials {
+    /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
+/// Whether versions may go down.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VersionOrder {
+    /// A promotion never lowers the version.
+    #[default]
+    Monotonic,
+    /// A promotion may bring any version.
+    Any,
+}
+
+/// What is in the environment now, and whether the policy can be used.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
+pub struct EnvironmentPolicyStatus {
+    /// Generation of the policy that the conditions speak of; -1 before the operator has seen it.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready` (promotions into the environment can run), `Reconciling`, `Stalled`, and `Valid`
+    /// (the policy makes sense by itself and beside the others).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "condition_list")]
+    pub conditions: Vec<Condition>,
+    /// The ledger: one entry for each artifact. It can be rebuilt from the registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub artifacts: Vec<LedgerArtifact>,
+}
+
+/// What the environment holds of one artifact.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerArtifact {
+    /// Name of the artifact.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The version that `latest-<suffix>` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<LedgerEntry>,
+    /// Completed promotions, the newest first, at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub history: Vec<LedgerEntry>,
+    /// The promotion that writes tags at this moment. Only one may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<InFlight>,
+}
+
+/// One completed promotion.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    /// Version as it was published.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Digest of the manifest.
+    #[schemars(length(max = 140))]
+    pub digest: String,
+    /// When the decision to promote was taken.
+    pub promoted_at: Time,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub by: Option<String>,
+    /// Name of the Promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub promotion: Option<String>,
+    /// UID of the Promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+    /// Digest of the referrer manifest that holds the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
+    pub record: Option<String>,
+}
+
+/// The claim of a promotion that writes.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InFlight {
+    /// Kind of the request.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Name of the request.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID of the request.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Tag that it writes.
+    #[schemars(length(max = 128))]
+    pub tag: String,
+    /// Digest that the tag gets.
+    #[schemars(length(max = 140))]
+    pub digest: String,
+    /// Operator process that writes.
+    #[schemars(length(max = 253))]
+    pub holder: String,
+    /// When this holder took the claim.
+    pub since: Time,
+    /// True when another holder was in the middle of it: the new one waits 10 s before it writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_over: bool,
+}

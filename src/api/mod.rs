@@ -1,0 +1,51 @@
+//! What users write and read: the kinds of `promotion.floe.dev/v1alpha1`.
+//!
+//! Data only. The text on each field is what `kubectl explain` prints.
+
+#![expect(
+    unreachable_pub,
+    reason = "the KubeSchema derive repeats each type inside a function"
+)]
+
+mod conditions;
+mod environment_policy;
+mod gate;
+mod promotion;
+
+pub use conditions::{ConditionType, condition_list, find as find_condition};
+pub use environment_policy::{
+    ArtifactSource, Credentials, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus,
+    InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
+};
+pub use gate::{EnvVar, Gate, GateType, OnFailure, Resources};
+pub use promotion::{
+    GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
+    RecordRef, WaitingStatus,
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// API group of every kind, and prefix of every label and annotation.
+pub const GROUP: &str = "promotion.floe.dev";
+/// Name under which the operator writes fields.
+pub const FIELD_MANAGER: &str = "floe";
+/// Finalizer that keeps a request until what it began is finished or given up.
+pub const FINALIZER: &str = "promotion.floe.dev/finish";
+/// Label on a request that has ended: `Succeeded` or `Failed`.
+pub const LABEL_RESULT: &str = "promotion.floe.dev/result";
+/// Label on a new try: the name of the request that it repeats.
+pub const LABEL_RETRY_OF: &str = "promotion.floe.dev/retry-of";
+/// Label on gate Jobs and their Pods: the UID of the request.
+pub const LABEL_REQUEST_UID: &str = "promotion.floe.dev/request-uid";
+/// Label on gate Jobs and their Pods: the name of the gate (`policy_compliance` included).
+pub const LABEL_GATE: &str = "promotion.floe.dev/gate";
+/// Annotation on gate Jobs and their Pods: the name of the request.
+pub const ANNOTATION_REQUEST: &str = "promotion.floe.dev/request";
+/// Annotation on gate Jobs: hash of the gate's specification and of the digest it judges.
+pub const ANNOTATION_SPEC_HASH: &str = "promotion.floe.dev/gate-spec-hash";
+
+/// Every custom resource definition, in the order in which they are installed.
+pub fn all_crds() -> Vec<CustomResourceDefinition> {
+    vec![EnvironmentPolicy::crd(), Promotion::crd()]
+}

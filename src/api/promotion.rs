@@ -1,0 +1,282 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::conditions::condition_list;
+
+/// Moves one version of an artifact from one environment to the next.
+///
+/// The artifact is not rebuilt or changed: the digest that passed the gates is the digest that gets
+/// the new tag. Applying the same object again does nothing; a retry is a new object.
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
+#[kube(
+    group = "promotion.floe.dev",
+    version = "v1alpha1",
+    kind = "Promotion",
+    namespaced,
+    doc = "Moves one version of an artifact from one environment to the next. The digest that passed the gates is the digest that gets the new tag.",
+    status = "PromotionStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    shortname = "fpromo",
+    category = "floe",
+    printcolumn(name = "Artifact", type_ = "string", json_path = ".status.plan.artifact"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
+    printcolumn(name = "From", type_ = "string", json_path = ".status.plan.from"),
+    printcolumn(name = "To", type_ = "string", json_path = ".spec.to"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
+    printcolumn(name = "Gates", type_ = "string", json_path = ".status.gateSummary"),
+    printcolumn(name = "Waiting-On", type_ = "string", json_path = ".status.waitingOn.reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.plan.digest", priority = "1"),
+    printcolumn(name = "Requested-By", type_ = "string", json_path = ".spec.requestedBy", priority = "1"),
+    validation = Rule::new("self.spec == oldSelf.spec")
+        .message("a Promotion cannot be changed: make a new one under another name (floe platform promote does that for you)"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.plan) || (has(self.status) && has(self.status.plan))")
+        .message("status.plan is written once and cannot be removed"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.plan) || !has(self.status) || !has(self.status.plan) || self.status.plan == oldSelf.status.plan")
+        .message("status.plan is written once and cannot be changed"),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PromotionSpec {
+    /// Name of the artifact, as in the policy of the environment. May be left out when that policy has one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub artifact: Option<String>,
+    /// Version to promote, as it was published: SemVer 2, with or without a leading `v`.
+    #[schemars(
+        length(min = 1, max = 80),
+        regex(
+            pattern = r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+        )
+    )]
+    pub version: String,
+    /// Environment from which the version comes. May be left out when the policy of `to` promotes from
+    /// one only, and must be left out for the first environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub from: Option<String>,
+    /// Environment that the version enters: the name of an EnvironmentPolicy in this namespace.
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub to: String,
+    /// Digest that you expect. When the source has another one, nothing is promoted (`DigestMismatch`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+    /// Go through everything, gates included, and write nothing to the registry. Ends as `DryRunPassed`, or fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Why; it is kept in the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+    /// Who asks: the user name that the API server authenticated. It is filled in at creation; what you
+    /// write here is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub requested_by: Option<String>,
+}
+
+/// How far the promotion is, what it waits for, and what came out.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
+pub struct PromotionStatus {
+    /// Generation that the conditions speak of; -1 before the operator has seen the object.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready`, `Reconciling` and `Stalled` as kstatus reads them, `Succeeded` for the end, and the facts
+    /// `SourceVerified`, `GatesPassed`, `Promoted` and `Recorded`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "condition_list")]
+    pub conditions: Vec<Condition>,
+    /// Where it stands: Resolving, Gating, Writing, Recording, Publishing, Succeeded or Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub stage: Option<String>,
+    /// What was decided once, when the source was resolved. It never changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// Gates, with what came out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub gates: Vec<GateStatus>,
+    /// The gates in one word, a sign each: `✓` passed, `!` warned, `✗` failed, `…` not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub gate_summary: Option<String>,
+    /// What it waits for at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<WaitingStatus>,
+    /// What is about to be written: fixed before the first tag, so that every retry writes the same record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// Where the record lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<RecordRef>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+/// What was decided when the source was resolved.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// Name of the artifact.
+    #[schemars(length(max = 63))]
+    pub artifact: String,
+    /// Environment from which it comes; absent for the first environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub from: Option<String>,
+    /// Repository that holds source and target.
+    #[schemars(length(max = 255))]
+    pub repository: String,
+    /// Tag that was resolved.
+    #[schemars(length(max = 128))]
+    pub source_tag: String,
+    /// Digest of the manifest that the tag named: gates judge it, and the new tags name it.
+    #[schemars(length(max = 140))]
+    pub digest: String,
+    /// Media type of the manifest.
+    #[schemars(length(max = 255))]
+    pub media_type: String,
+    /// Tag that is written once.
+    #[schemars(length(max = 128))]
+    pub tag: String,
+    /// Tag that moves.
+    #[schemars(length(max = 128))]
+    pub latest_tag: String,
+    /// When the source was resolved.
+    pub resolved_at: Time,
+}
+
+/// The policy that was in force.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRef {
+    /// Its generation.
+    pub generation: i64,
+    /// SHA-256 of its specification as canonical JSON.
+    #[schemars(length(max = 140))]
+    pub digest: String,
+}
+
+/// What a gate is and what came out.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Name of the gate.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// `PolicyCompliance`, `Tests` or `Custom`.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 32))]
+    pub gate_type: String,
+    /// `Running`, `Passed`, `Failed`, `Warned`, `Error` or `TimedOut`.
+    #[schemars(length(max = 16))]
+    pub outcome: String,
+    /// What came out, in words a person can act on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// Hash of the gate's specification and the digest that it judged: the result counts for these only.
+    #[schemars(length(max = 80))]
+    pub spec_hash: String,
+    /// Name of the Job.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// UID of the Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub job_uid: Option<String>,
+    /// Image in which it ran, as the policy names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub image: Option<String>,
+    /// Digest of that image, as the node reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 700))]
+    pub image_digest: Option<String>,
+    /// When the command started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The last lines of its output, when it did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub output: Option<String>,
+}
+
+/// What a promotion waits for.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingStatus {
+    /// Stable word, the same as the reason of the `Ready` condition.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What it waits for, and what to do.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+    /// Since when it waits for this.
+    pub since: Time,
+}
+
+/// What is about to be written.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// When the last gate had passed and the decision to promote was taken.
+    pub decided_at: Time,
+    /// The policy whose gates passed.
+    pub policy: PolicyRef,
+    /// What the environment held before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+    /// Version of the operator that took the decision.
+    #[schemars(length(max = 64))]
+    pub operator_version: String,
+    /// Operator process that took the decision.
+    #[schemars(length(max = 253))]
+    pub operator_instance: String,
+}
+
+/// What the environment held before.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Previous {
+    /// Its version.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its digest.
+    #[schemars(length(max = 140))]
+    pub digest: String,
+    /// Digest of the referrer manifest with its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
+    pub record: Option<String>,
+}
+
+/// Where the record lies.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordRef {
+    /// Digest of the referrer manifest, in the repository of the artifact.
+    #[schemars(length(max = 140))]
+    pub record: String,
+}

@@ -1,0 +1,4 @@
+//! What floe decides: plain values in, plain values out. No I/O, no clock, no logging.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod artifact;

@@ -1,0 +1,3 @@
+//! The `floe` binary.
+
+fn main() {}
