@@ -2,3 +2,4 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod artifact;
+pub mod gates;
