@@ -1,1 +1,2 @@
 //! effects
+pub mod gate_jobs;

@@ -1,0 +1,9 @@
+//! The Job of a gate, as Kubernetes sees it: built from a request, and read back as facts. Pure:
+//! starting and watching Jobs is the controllers' side.
+
+mod build;
+mod facts;
+mod pod;
+
+pub use build::build_job;
+pub use facts::facts_of;
