@@ -2,5 +2,6 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod artifact;
+pub mod compliance;
 pub mod gates;
 pub mod layout;

@@ -1,2 +1,5 @@
-//! effects
+//! How floe touches the world: one module per outside system. An effect does what it is told,
+//! checks the answer and returns a receipt; it decides nothing.
+
 pub mod gate_jobs;
+pub mod registry;
