@@ -2,3 +2,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod artifact;
+pub mod decision;
+pub mod names;
+pub mod policy;
+pub mod request;
