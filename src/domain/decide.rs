@@ -22,7 +22,8 @@ pub const OUTAGE_LIMIT: SignedDuration = SignedDuration::from_hours(1);
 /// How long floe waits for credentials or certificates to be mended, before anything is written.
 pub const REFUSAL_LIMIT: SignedDuration = SignedDuration::from_mins(10);
 /// Shortest and longest time between two tries.
-const RETRY: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(5), SignedDuration::from_mins(5));
+const RETRY: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(5), SignedDuration::from_mins(5));
 /// How often a waiting request is looked at although nothing that is watched has changed.
 const SLOW_LOOK: SignedDuration = SignedDuration::from_mins(1);
 
@@ -60,14 +61,25 @@ fn resolving(observed: &Observed, now: Timestamp) -> Decision {
     let (digest, media_type) = match &observed.source {
         None => return Decision::act(Stage::Resolving, vec![Action::ReadSource]),
         Some(Source::Absent) => return source_absent(observed, &route, now),
-        Some(Source::Unsupported(why)) => return fail(observed, FailureReason::ArtifactUnsupported(why.clone())),
+        Some(Source::Unsupported(why)) => {
+            return fail(observed, FailureReason::ArtifactUnsupported(why.clone()));
+        }
         Some(Source::Manifest { digest, media_type }) => (digest, media_type),
     };
-    if let Some(expected) = request.expected_digest.as_ref().filter(|expected| *expected != digest.as_str()) {
+    if let Some(expected) = request
+        .expected_digest
+        .as_ref()
+        .filter(|expected| *expected != digest.as_str())
+    {
         let (expected, found) = (expected.clone(), digest.clone());
         return fail(observed, FailureReason::DigestMismatch { expected, found });
     }
-    let plan = Plan { route, digest: digest.clone(), media_type: media_type.clone(), resolved_at: now };
+    let plan = Plan {
+        route,
+        digest: digest.clone(),
+        media_type: media_type.clone(),
+        resolved_at: now,
+    };
     upstream(&plan, observed, now)
         .or_else(|| target_before_gates(&plan, ledger, observed))
         .unwrap_or_else(|| Decision::act(Stage::Resolving, vec![Action::PinPlan]))
@@ -90,7 +102,10 @@ fn upstream(plan: &Plan, observed: &Observed, now: Timestamp) -> Option<Decision
             },
         )),
         None => match observed.upstream_record {
-            None => Some(Decision::act(Stage::Resolving, vec![Action::FindUpstreamRecord])),
+            None => Some(Decision::act(
+                Stage::Resolving,
+                vec![Action::FindUpstreamRecord],
+            )),
             Some(true) => None,
             Some(false) => Some(source_absent(observed, &plan.route, now)),
         },
@@ -105,11 +120,15 @@ fn target_before_gates(plan: &Plan, ledger: &Ledger, observed: &Observed) -> Opt
     }
     match (&observed.target, standing) {
         (None, _) => Some(Decision::act(Stage::Resolving, vec![Action::ReadTarget])),
-        (Some(TagState::Names(found)), _) if *found != plan.digest => Some(fail(observed, taken(plan, found))),
+        (Some(TagState::Names(found)), _) if *found != plan.digest => {
+            Some(fail(observed, taken(plan, found)))
+        }
         (Some(TagState::Names(_)), Standing::Same | Standing::NotAbove(_)) => {
             Some(Decision::end(Outcome::AlreadyPromoted))
         }
-        (Some(TagState::Absent), Standing::NotAbove(current)) => Some(fail(observed, downgrade(plan, current))),
+        (Some(TagState::Absent), Standing::NotAbove(current)) => {
+            Some(fail(observed, downgrade(plan, current)))
+        }
         (Some(TagState::Names(_) | TagState::Absent), Standing::Free | Standing::Same) => None,
     }
 }
@@ -119,42 +138,67 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
     if observed.tag_is_ours() {
         return recording(observed);
     }
-    if ledger_of(observed, &plan.route.to, &plan.route.artifact).is_some_and(|ledger| ledger.has(&observed.request.uid)) {
+    if ledger_of(observed, &plan.route.to, &plan.route.artifact)
+        .is_some_and(|ledger| ledger.has(&observed.request.uid))
+    {
         return end(observed, Outcome::Promoted);
     }
     let environment = match usable(plan, observed) {
         Ok(environment) => environment,
         Err(waiting_on) => return Decision::wait(Stage::Gating, waiting_on, now + SLOW_LOOK),
     };
-    let gates = planned_gates(environment, plan.route.version.as_str(), &plan.digest);
+    let gates = planned_gates(environment, &plan.digest);
     match verdict(&gates, &observed.gates) {
         Verdict::Clear if observed.request.dry_run => Decision::end(Outcome::DryRunPassed),
         Verdict::Clear => writing(plan, environment, observed, now),
         Verdict::Blocked(reason) => fail(observed, reason),
         _ if observed.may_hold_claim() => Decision::act(Stage::Gating, vec![Action::ReleaseClaim]),
-        Verdict::Missing(names) => {
-            Decision::act(Stage::Gating, names.into_iter().map(Action::StartGate).collect())
-        }
-        Verdict::Running { running, not_passed, look_again_at } => {
-            let waiting_on = WaitingOn::Gates { running, not_passed };
+        Verdict::Missing(names) => Decision::act(
+            Stage::Gating,
+            names.into_iter().map(Action::StartGate).collect(),
+        ),
+        Verdict::Running {
+            running,
+            not_passed,
+            look_again_at,
+        } => {
+            let waiting_on = WaitingOn::Gates {
+                running,
+                not_passed,
+            };
             let floor = now + SLOW_LOOK;
-            Decision::wait(Stage::Gating, waiting_on, look_again_at.map_or(floor, |at| at.min(floor)))
+            Decision::wait(
+                Stage::Gating,
+                waiting_on,
+                look_again_at.map_or(floor, |at| at.min(floor)),
+            )
         }
     }
 }
 
 /// All gates are clear: claim, intent, tag.
-fn writing(plan: &Plan, environment: &Environment, observed: &Observed, now: Timestamp) -> Decision {
+fn writing(
+    plan: &Plan,
+    environment: &Environment,
+    observed: &Observed,
+    now: Timestamp,
+) -> Decision {
     match &observed.claim {
         Claim::Unasked { .. } | Claim::Released => {
             return Decision::act(Stage::Writing, vec![Action::Claim]);
         }
         Claim::Busy { holder } => {
-            let waiting_on = WaitingOn::EnvironmentBusy { holder: holder.clone() };
+            let waiting_on = WaitingOn::EnvironmentBusy {
+                holder: holder.clone(),
+            };
             return Decision::wait(Stage::Writing, waiting_on, now + RETRY.0);
         }
         Claim::Inherited { until } => {
-            return Decision::wait(Stage::Writing, WaitingOn::EarlierOperator { until: *until }, *until);
+            return Decision::wait(
+                Stage::Writing,
+                WaitingOn::EarlierOperator { until: *until },
+                *until,
+            );
         }
         Claim::Held => {}
     }
@@ -166,7 +210,11 @@ fn writing(plan: &Plan, environment: &Environment, observed: &Observed, now: Tim
             Standing::Same => end(observed, Outcome::AlreadyPromoted),
             Standing::NotAbove(current) => fail(observed, downgrade(plan, current)),
             Standing::Free => {
-                let next = if observed.intent { Action::WriteTag } else { Action::StateIntent };
+                let next = if observed.intent {
+                    Action::WriteTag
+                } else {
+                    Action::StateIntent
+                };
                 Decision::act(Stage::Writing, vec![next])
             }
         },
@@ -221,9 +269,15 @@ fn in_trouble(observed: &Observed, trouble: &Trouble, now: Timestamp) -> Decisio
     let waited = now.duration_since(since);
     let problem = trouble.problem.clone();
     let given_up = match trouble.kind {
-        TroubleKind::RegistryUnavailable => (waited >= OUTAGE_LIMIT).then(|| FailureReason::RegistryUnavailable(problem)),
-        TroubleKind::RegistryDenied => (waited >= REFUSAL_LIMIT).then(|| FailureReason::RegistryDenied(problem)),
-        TroubleKind::RegistryUntrusted => (waited >= REFUSAL_LIMIT).then(|| FailureReason::RegistryUntrusted(problem)),
+        TroubleKind::RegistryUnavailable => {
+            (waited >= OUTAGE_LIMIT).then_some(FailureReason::RegistryUnavailable(problem))
+        }
+        TroubleKind::RegistryDenied => {
+            (waited >= REFUSAL_LIMIT).then_some(FailureReason::RegistryDenied(problem))
+        }
+        TroubleKind::RegistryUntrusted => {
+            (waited >= REFUSAL_LIMIT).then_some(FailureReason::RegistryUntrusted(problem))
+        }
         TroubleKind::CredentialsMissing => None,
     };
     let may_be_written = observed.intent;
@@ -236,8 +290,14 @@ fn in_trouble(observed: &Observed, trouble: &Trouble, now: Timestamp) -> Decisio
         return Decision::end(Outcome::Failed(FailureReason::Aborted));
     }
     let backed_off = now + waited.clamp(RETRY.0, RETRY.1);
-    let next_try = trouble.not_before.map_or(backed_off, |at| at.max(backed_off));
-    let waiting_on = WaitingOn::Registry { kind: trouble.kind, problem: trouble.problem.clone(), next_try };
+    let next_try = trouble
+        .not_before
+        .map_or(backed_off, |at| at.max(backed_off));
+    let waiting_on = WaitingOn::Registry {
+        kind: trouble.kind,
+        problem: trouble.problem.clone(),
+        next_try,
+    };
     Decision::wait(observed.stage_reached(), waiting_on, next_try)
 }
 
@@ -245,18 +305,34 @@ fn no_route(observed: &Observed, problem: NoRoute, now: Timestamp) -> Decision {
     match problem {
         NoRoute::Environment(name) => {
             let known = observed.environments.names();
-            let wait = |gives_up_at| WaitingOn::Environment { name: name.clone(), known: known.clone(), gives_up_at };
-            let failure = FailureReason::EnvironmentNotFound { name: name.clone(), known: known.clone() };
+            let wait = |gives_up_at| WaitingOn::Environment {
+                name: name.clone(),
+                known: known.clone(),
+                gives_up_at,
+            };
+            let failure = FailureReason::EnvironmentNotFound {
+                name: name.clone(),
+                known: known.clone(),
+            };
             may_arrive(observed, "EnvironmentNotFound", wait, failure, now)
         }
         NoRoute::Artifact { name, environment } => {
-            let wait = |gives_up_at| WaitingOn::Artifact { name: name.clone(), environment: environment.clone(), gives_up_at };
-            let failure = FailureReason::ArtifactNotFound { name: name.clone(), environment: environment.clone() };
+            let wait = |gives_up_at| WaitingOn::Artifact {
+                name: name.clone(),
+                environment: environment.clone(),
+                gives_up_at,
+            };
+            let failure = FailureReason::ArtifactNotFound {
+                name: name.clone(),
+                environment: environment.clone(),
+            };
             may_arrive(observed, "ArtifactNotFound", wait, failure, now)
         }
-        NoRoute::Policy { name, problem } => {
-            Decision::wait(Stage::Resolving, WaitingOn::Policy { name, problem }, now + SLOW_LOOK)
-        }
+        NoRoute::Policy { name, problem } => Decision::wait(
+            Stage::Resolving,
+            WaitingOn::Policy { name, problem },
+            now + SLOW_LOOK,
+        ),
         NoRoute::Transition(why) => fail(observed, FailureReason::InvalidTransition(why)),
         NoRoute::Version(why) => fail(observed, FailureReason::InvalidVersion(why.to_string())),
     }
@@ -267,8 +343,17 @@ fn source_absent(observed: &Observed, route: &Route, now: Timestamp) -> Decision
     match &route.from {
         None => {
             let reference = format!("{}:{}", route.repository, route.source_tag);
-            let wait = |gives_up_at| WaitingOn::Source { reference: reference.clone(), gives_up_at };
-            may_arrive(observed, "SourceNotFound", wait, FailureReason::SourceNotFound(reference.clone()), now)
+            let wait = |gives_up_at| WaitingOn::Source {
+                reference: reference.clone(),
+                gives_up_at,
+            };
+            may_arrive(
+                observed,
+                "SourceNotFound",
+                wait,
+                FailureReason::SourceNotFound(reference.clone()),
+                now,
+            )
         }
         Some(environment) => {
             let wait = |gives_up_at| WaitingOn::Upstream {
@@ -276,7 +361,10 @@ fn source_absent(observed: &Observed, route: &Route, now: Timestamp) -> Decision
                 version: version.clone(),
                 gives_up_at,
             };
-            let failure = FailureReason::NotPromotedUpstream { environment: environment.clone(), version: version.clone() };
+            let failure = FailureReason::NotPromotedUpstream {
+                environment: environment.clone(),
+                version: version.clone(),
+            };
             may_arrive(observed, "NotPromotedUpstream", wait, failure, now)
         }
     }
@@ -299,14 +387,25 @@ fn may_arrive(
 }
 
 fn ledger_missing(environment: &str, now: Timestamp) -> Decision {
-    let problem = "its ledger has not been read from the registry yet (see its conditions)".to_owned();
-    Decision::wait(Stage::Resolving, WaitingOn::Policy { name: environment.to_owned(), problem }, now + SLOW_LOOK)
+    let problem =
+        "its ledger has not been read from the registry yet (see its conditions)".to_owned();
+    Decision::wait(
+        Stage::Resolving,
+        WaitingOn::Policy {
+            name: environment.to_owned(),
+            problem,
+        },
+        now + SLOW_LOOK,
+    )
 }
 
 /// The policy of the plan, when it can still be used.
 fn usable<'a>(plan: &Plan, observed: &'a Observed) -> Result<&'a Environment, WaitingOn> {
     let name = plan.route.to.clone();
-    let unusable = |problem: String| WaitingOn::Policy { name: name.clone(), problem };
+    let unusable = |problem: String| WaitingOn::Policy {
+        name: name.clone(),
+        problem,
+    };
     let environment = observed
         .environments
         .get(&plan.route.to)
@@ -339,12 +438,23 @@ enum Standing {
 }
 
 fn standing(observed: &Observed, plan: &Plan, ledger: &Ledger) -> Standing {
-    let order = observed.environments.get(&plan.route.to).map(|to| to.version_order).unwrap_or_default();
-    let held = ledger.current.as_ref().and_then(|entry| Some((entry, entry.version.parse::<Version>().ok()?)));
-    let Some((current, held)) = held else { return Standing::Free };
+    let order = observed
+        .environments
+        .get(&plan.route.to)
+        .map(|to| to.version_order)
+        .unwrap_or_default();
+    let held = ledger
+        .current
+        .as_ref()
+        .and_then(|entry| Some((entry, entry.version.parse::<Version>().ok()?)));
+    let Some((current, held)) = held else {
+        return Standing::Free;
+    };
     match (plan.route.version.precedence(&held), order) {
         (Ordering::Greater, _) | (Ordering::Less, VersionOrder::Any) => Standing::Free,
-        (Ordering::Equal, _) if current.digest == plan.digest && held == plan.route.version => Standing::Same,
+        (Ordering::Equal, _) if current.digest == plan.digest && held == plan.route.version => {
+            Standing::Same
+        }
         (Ordering::Equal, _) | (Ordering::Less, VersionOrder::Monotonic) => {
             Standing::NotAbove(current.version.clone())
         }
@@ -352,11 +462,17 @@ fn standing(observed: &Observed, plan: &Plan, ledger: &Ledger) -> Standing {
 }
 
 fn downgrade(plan: &Plan, current: String) -> FailureReason {
-    FailureReason::Downgrade { version: plan.route.version.to_string(), current }
+    FailureReason::Downgrade {
+        version: plan.route.version.to_string(),
+        current,
+    }
 }
 
 fn taken(plan: &Plan, found: &Digest) -> FailureReason {
-    FailureReason::TagTaken { tag: plan.route.tag.to_string(), found: found.clone() }
+    FailureReason::TagTaken {
+        tag: plan.route.tag.to_string(),
+        found: found.clone(),
+    }
 }
 
 fn fail(observed: &Observed, reason: FailureReason) -> Decision {

@@ -13,7 +13,7 @@ use super::policy::Environments;
 use super::request::Request;
 
 /// Everything that a decision may depend on, besides the time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// What was asked for.
     pub request: Request,
@@ -78,7 +78,7 @@ pub enum TagState {
 }
 
 /// A gate as it is known: from the status, when a verdict was stored, else from its Job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ObservedGate {
     /// Specification and digest that it judged.
@@ -166,7 +166,7 @@ pub struct WaitingSince {
 }
 
 /// What came of an action: what the world says now.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// The source tag was read.
     Source(Source),
@@ -242,7 +242,10 @@ impl Observed {
         match &self.tag {
             Some(TagWrite::Written) => true,
             Some(TagWrite::AlreadyThere) => {
-                matches!(self.own_record, Some(OwnRecord::Ours(_) | OwnRecord::Absent))
+                matches!(
+                    self.own_record,
+                    Some(OwnRecord::Ours(_) | OwnRecord::Absent)
+                )
             }
             Some(TagWrite::Taken(_) | TagWrite::SourceMoved(_)) | None => false,
         }

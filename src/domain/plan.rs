@@ -84,7 +84,10 @@ impl Route {
         {
             return Err(NoRoute::Policy {
                 name: to.name.clone(),
-                problem: format!("artifact '{artifact}' lies in another repository than in '{}'", from.name),
+                problem: format!(
+                    "artifact '{artifact}' lies in another repository than in '{}'",
+                    from.name
+                ),
             });
         }
         let suffixes = environments.suffixes();
@@ -131,7 +134,16 @@ impl Plan {
 
     /// As the status stores it.
     pub fn to_status(&self) -> PlanStatus {
-        let Route { artifact, version: _, from, to: _, repository, source_tag, tag, latest_tag } = &self.route;
+        let Route {
+            artifact,
+            version: _,
+            from,
+            to: _,
+            repository,
+            source_tag,
+            tag,
+            latest_tag,
+        } = &self.route;
         PlanStatus {
             artifact: artifact.clone(),
             from: from.clone(),
@@ -147,9 +159,14 @@ impl Plan {
 }
 
 fn usable<'a>(environments: &'a Environments, name: &str) -> Result<&'a Environment, NoRoute> {
-    let environment = environments.get(name).ok_or_else(|| NoRoute::Environment(name.to_owned()))?;
+    let environment = environments
+        .get(name)
+        .ok_or_else(|| NoRoute::Environment(name.to_owned()))?;
     match &environment.problem {
-        Some(problem) => Err(NoRoute::Policy { name: name.to_owned(), problem: problem.clone() }),
+        Some(problem) => Err(NoRoute::Policy {
+            name: name.to_owned(),
+            problem: problem.clone(),
+        }),
         None => Ok(environment),
     }
 }
@@ -192,8 +209,12 @@ fn artifact_name(request: &Request, to: &Environment) -> Result<String, NoRoute>
 }
 
 fn repository_of(environment: &Environment, artifact: &str) -> Result<Repository, NoRoute> {
-    environment.artifacts.get(artifact).cloned().ok_or_else(|| NoRoute::Artifact {
-        name: artifact.to_owned(),
-        environment: environment.name.clone(),
-    })
+    environment
+        .artifacts
+        .get(artifact)
+        .cloned()
+        .ok_or_else(|| NoRoute::Artifact {
+            name: artifact.to_owned(),
+            environment: environment.name.clone(),
+        })
 }

@@ -1,18 +1,16 @@
 //! Environments: policies as checked values.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::artifact::{Digest, Repository};
+use super::gates::{EnvVar, GateKind, GateSpec, POLICY_COMPLIANCE};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use crate::api;
 
-/// How long a gate's command may run when the policy does not say.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
-/// How long a gate's Pod may take to start when the policy does not say.
-pub const DEFAULT_START_TIMEOUT: Duration = Duration::from_mins(5);
+/// How long a gate's command may run, and its Pod may take to start, when the policy does not say: 5 minutes.
+pub const DEFAULT_TIMEOUT_SECONDS: u32 = 300;
 
 /// The environments of one namespace, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,14 +31,27 @@ pub struct Environment {
     pub suffix: String,
     /// Repositories by artifact.
     pub artifacts: BTreeMap<String, Repository>,
-    /// Gates besides `policy_compliance`, in the policy's order.
-    pub gates: Vec<api::Gate>,
+    /// Gates: `policy_compliance` first, then in the policy's order.
+    pub gates: Vec<GateRule>,
     /// Whether versions may go down.
     pub version_order: api::VersionOrder,
     /// Why the policy cannot be used, when it cannot.
     pub problem: Option<String>,
     /// Ledger by artifact; an artifact without entry has not been looked up in the registry yet.
     pub ledger: BTreeMap<String, Ledger>,
+}
+
+/// A gate of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateRule {
+    /// Its name.
+    pub name: String,
+    /// What runs.
+    pub spec: GateSpec,
+    /// What it does when it does not pass.
+    pub on_failure: api::OnFailure,
+    /// How long its Pod may take to start, in seconds.
+    pub start_timeout_seconds: u32,
 }
 
 /// What an environment holds of one artifact.
@@ -151,9 +162,11 @@ impl Environment {
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
             }
         }
+        let mut gates = vec![GateRule::policy_compliance()];
         for gate in &spec.gates {
-            if let Err(why) = limits_of(gate) {
-                problem = Some(format!("gate '{}': {why}", gate.name));
+            match GateRule::of(gate) {
+                Ok(rule) => gates.push(rule),
+                Err(why) => problem = Some(format!("gate '{}': {why}", gate.name)),
             }
         }
         Self {
@@ -162,7 +175,7 @@ impl Environment {
             promotes_from: spec.promotes_from.clone(),
             suffix,
             artifacts,
-            gates: spec.gates.clone(),
+            gates,
             version_order: spec.version_order.unwrap_or_default(),
             problem,
             ledger: policy
@@ -187,12 +200,16 @@ impl Ledger {
 
     /// The completed promotion of this version by an object of this name.
     pub fn namesake(&self, name: &str, version: &str) -> Option<&Entry> {
-        self.history.iter().find(|entry| entry.promotion.as_deref() == Some(name) && entry.version == version)
+        self.history
+            .iter()
+            .find(|entry| entry.promotion.as_deref() == Some(name) && entry.version == version)
     }
 
     /// The object of this UID has been promoted.
     pub fn has(&self, uid: &str) -> bool {
-        self.history.iter().any(|entry| entry.uid.as_deref() == Some(uid))
+        self.history
+            .iter()
+            .any(|entry| entry.uid.as_deref() == Some(uid))
     }
 
     /// The newest entry of this version.
@@ -281,32 +298,60 @@ fn age_key(policy: &api::EnvironmentPolicy) -> (jiff::Timestamp, (String, String
     (created, key(policy))
 }
 
-/// Time limits of a gate's command and of its start.
-///
-/// # Errors
-/// A duration that is not one, or is outside 30 s to 1 h: a sentence that says which.
-pub fn limits_of(gate: &api::Gate) -> Result<(Duration, Duration), String> {
-    let limit = |field: &str, text: Option<&String>, default: Duration| {
-        let Some(text) = text else { return Ok(default) };
-        let parsed = text
-            .parse::<kube::core::Duration>()
-            .map_err(|why| format!("{field} '{text}': {why}"))?;
-        let duration = Duration::from(parsed);
-        if parsed.is_negative()
-            || !(Duration::from_secs(30)..=Duration::from_hours(1)).contains(&duration)
-        {
-            return Err(format!("{field} '{text}' must be from 30s to 1h"));
+impl GateRule {
+    /// The gate that runs in every environment and always blocks.
+    fn policy_compliance() -> Self {
+        Self {
+            name: POLICY_COMPLIANCE.to_owned(),
+            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS),
+            on_failure: api::OnFailure::Block,
+            start_timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
         }
-        Ok(duration)
+    }
+
+    /// # Errors
+    /// A duration that is not one, or is outside 30 s to 1 h: a sentence that says which.
+    fn of(gate: &api::Gate) -> Result<Self, String> {
+        let kind = match gate.gate_type {
+            api::GateType::Tests => GateKind::Tests,
+            api::GateType::Custom => GateKind::Custom,
+        };
+        let env = gate.env.iter().map(|var| EnvVar {
+            name: var.name.clone(),
+            value: var.value.clone(),
+        });
+        let resources = gate.resources.clone().unwrap_or_default();
+        Ok(Self {
+            name: gate.name.clone(),
+            spec: GateSpec {
+                kind,
+                image: gate.image.clone(),
+                command: gate.command.clone(),
+                args: gate.args.clone(),
+                env: env.collect(),
+                timeout_seconds: limit_seconds("timeout", gate.timeout.as_deref())?,
+                run_as_user: gate.run_as_user,
+                cpu: resources.cpu,
+                memory: resources.memory,
+            },
+            on_failure: gate.on_failure.unwrap_or_default(),
+            start_timeout_seconds: limit_seconds("startTimeout", gate.start_timeout.as_deref())?,
+        })
+    }
+}
+
+fn limit_seconds(field: &str, text: Option<&str>) -> Result<u32, String> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_TIMEOUT_SECONDS);
     };
-    Ok((
-        limit("timeout", gate.timeout.as_ref(), DEFAULT_TIMEOUT)?,
-        limit(
-            "startTimeout",
-            gate.start_timeout.as_ref(),
-            DEFAULT_START_TIMEOUT,
-        )?,
-    ))
+    let parsed = text
+        .parse::<kube::core::Duration>()
+        .map_err(|why| format!("{field} '{text}': {why}"))?;
+    let seconds = std::time::Duration::from(parsed).as_secs();
+    match u32::try_from(seconds) {
+        Ok(seconds) if !parsed.is_negative() && (30..=3600).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err(format!("{field} '{text}' must be from 30s to 1h")),
+    }
 }
 
 /// SHA-256 of a policy's specification as JSON with sorted keys.

@@ -6,23 +6,22 @@ use jiff::Timestamp;
 
 use super::artifact::Digest;
 use super::decision::{FailureReason, GateVerdict, RunningGate};
-use super::gates::{GateOutcome, GateResult, GateState, compliance_hash, spec_hash};
+use super::gates::{GateOutcome, GateResult, GateSpec, GateState, spec_hash};
 use super::observed::ObservedGate;
 use super::policy::Environment;
-use crate::api::{Gate, OnFailure};
-
-/// Name of the gate that runs in every environment. A policy cannot name a gate so: `_` is not allowed there.
-pub const POLICY_COMPLIANCE: &str = "policy_compliance";
+use crate::api::OnFailure;
 
 /// A gate that must be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedGate {
     /// Its name.
     pub name: String,
-    /// As the policy has it; none for `policy_compliance`.
-    pub spec: Option<Gate>,
+    /// What runs.
+    pub spec: GateSpec,
     /// What it does when it does not pass.
     pub on_failure: OnFailure,
+    /// How long its Pod may take to start, in seconds.
+    pub start_timeout_seconds: u32,
     /// A result counts only with this hash: the gate's specification and the digest.
     pub spec_hash: String,
 }
@@ -48,25 +47,29 @@ pub enum Verdict {
 }
 
 /// The gates of an environment for this digest: `policy_compliance` first, then in the policy's order.
-pub fn planned_gates(environment: &Environment, version: &str, digest: &Digest) -> Vec<PlannedGate> {
-    let compliance = PlannedGate {
-        name: POLICY_COMPLIANCE.to_owned(),
-        spec: None,
-        on_failure: OnFailure::Block,
-        spec_hash: compliance_hash(version, digest),
-    };
-    let listed = environment.gates.iter().map(|gate| PlannedGate {
-        name: gate.name.clone(),
-        spec: Some(gate.clone()),
-        on_failure: gate.on_failure.unwrap_or_default(),
-        spec_hash: spec_hash(gate, digest),
-    });
-    std::iter::once(compliance).chain(listed).collect()
+pub fn planned_gates(environment: &Environment, digest: &Digest) -> Vec<PlannedGate> {
+    environment
+        .gates
+        .iter()
+        .map(|gate| PlannedGate {
+            name: gate.name.clone(),
+            spec_hash: spec_hash(&gate.spec, digest),
+            spec: gate.spec.clone(),
+            on_failure: gate.on_failure,
+            start_timeout_seconds: gate.start_timeout_seconds,
+        })
+        .collect()
 }
 
 /// The state of a planned gate: only what was seen under the same hash counts.
-pub fn state_of<'a>(planned: &PlannedGate, observed: &'a BTreeMap<String, ObservedGate>) -> Option<&'a GateState> {
-    observed.get(&planned.name).filter(|gate| gate.spec_hash == planned.spec_hash).map(|gate| &gate.state)
+pub fn state_of<'a>(
+    planned: &PlannedGate,
+    observed: &'a BTreeMap<String, ObservedGate>,
+) -> Option<&'a GateState> {
+    observed
+        .get(&planned.name)
+        .filter(|gate| gate.spec_hash == planned.spec_hash)
+        .map(|gate| &gate.state)
 }
 
 /// What the results say together.
@@ -78,12 +81,22 @@ pub fn verdict(planned: &[PlannedGate], observed: &BTreeMap<String, ObservedGate
     for gate in planned {
         match state_of(gate, observed) {
             None => missing.push(gate.name.clone()),
-            Some(GateState::Running { doing, look_again_at: at, .. }) => {
-                running.push(RunningGate { name: gate.name.clone(), doing: doing.clone() });
+            Some(GateState::Running {
+                doing,
+                look_again_at: at,
+                ..
+            }) => {
+                running.push(RunningGate {
+                    name: gate.name.clone(),
+                    doing: doing.clone(),
+                });
                 look_again_at = [look_again_at, *at].into_iter().flatten().min();
             }
             Some(GateState::Ended(result)) if blocks(gate, result) => {
-                let said = GateVerdict { name: gate.name.clone(), message: result.message.clone() };
+                let said = GateVerdict {
+                    name: gate.name.clone(),
+                    message: result.message.clone(),
+                };
                 blocked.push((result.outcome, said));
             }
             Some(GateState::Ended(_)) => {}
@@ -94,7 +107,11 @@ pub fn verdict(planned: &[PlannedGate], observed: &BTreeMap<String, ObservedGate
     }
     if !running.is_empty() {
         let not_passed = blocked.into_iter().map(|(_, said)| said.name).collect();
-        return Verdict::Running { running, not_passed, look_again_at };
+        return Verdict::Running {
+            running,
+            not_passed,
+            look_again_at,
+        };
     }
     failure(blocked).map_or(Verdict::Clear, Verdict::Blocked)
 }
@@ -103,7 +120,9 @@ pub fn verdict(planned: &[PlannedGate], observed: &BTreeMap<String, ObservedGate
 fn blocks(gate: &PlannedGate, result: &GateResult) -> bool {
     match (result.outcome, gate.on_failure) {
         (GateOutcome::Passed, _) | (_, OnFailure::Warn) => false,
-        (GateOutcome::Failed | GateOutcome::Error | GateOutcome::TimedOut, OnFailure::Block) => true,
+        (GateOutcome::Failed | GateOutcome::Error | GateOutcome::TimedOut, OnFailure::Block) => {
+            true
+        }
     }
 }
 
