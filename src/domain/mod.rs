@@ -9,5 +9,7 @@ pub mod names;
 pub mod observed;
 pub mod plan;
 pub mod policy;
+pub mod record;
 pub mod request;
+pub mod status;
 pub mod verdict;
