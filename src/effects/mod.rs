@@ -1,1 +1,4 @@
-//! effects
+//! How floe touches the world: one module per outside system. An effect does what it is told,
+//! checks the answer and returns a receipt; it decides nothing.
+
+pub mod registry;
