@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 /// Longest Retry-After that is believed; more is cut to it.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// Bytes that a blob transfer must move per second of additional time.
 const SLOWEST_TRANSFER: u64 = 256 * 1024;
