@@ -57,6 +57,11 @@ hash_of() {
   { cat; [ $# = 0 ] || find "$@" -type f -print0 | sort -z | xargs -0 cat; } | sha256sum | cut -c1-16
 }
 
+# kubernetes_version: 1.37.1
+kubernetes_version() {
+  sed -nE 's/^(require)?[[:space:]]+k8s.io\/kubernetes v([0-9.]+).*/\2/p' "$E2E/tools/kubernetes/go.mod" | grep .
+}
+
 # cached NAME HASH COMMAND...: prints the folder $FLOE_CACHE/NAME-HASH. Where it is missing,
 # the command fills an empty folder (its last argument), which is then moved into place in one step.
 cached() {
