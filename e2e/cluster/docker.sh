@@ -5,6 +5,9 @@
 # these daemons can live side by side, and nothing is left to guess about when one was killed.
 # shellcheck shell=bash disable=SC2034,SC2154 # the variables are shared between these files
 
+# What Docker, the kubelet and systemd change for the whole machine.
+sysctls=(net/ipv4/ip_forward kernel/panic kernel/panic_on_oops vm/overcommit_memory vm/panic_on_oom fs/file-max)
+
 private_docker_up() {
   [ "$(id -u)" = 0 ] || fail "no Docker daemon answers" "" "start Docker, or run as root on Debian: a private one is started then"
   need_packages dockerd=docker.io docker=docker.io nft=nftables iptables=iptables ip=iproute2
@@ -32,7 +35,7 @@ private_docker_up() {
   "default-runtime": "$default"
 }
 END
-  [ -e "$docker_state/ip_forward" ] || cat /proc/sys/net/ipv4/ip_forward > "$docker_state/ip_forward"
+  [ -e "$docker_state/sysctls" ] || (cd /proc/sys && grep -s '' "${sysctls[@]}") > "$docker_state/sysctls"
   say "starting a private Docker daemon (log: $log)"
   setsid dockerd --config-file "$config" > "$log" 2>&1 < /dev/null 8>&- 9>&- &
   export DOCKER_HOST=unix://$socket
@@ -65,12 +68,12 @@ private_docker_down() {
   stop "$docker_state/pid" "$docker_state/daemon.json" 30
   private_docker_sweep
   # Its data stays: with the node image in place the next start is quick.
-  rm -rf "$docker_state"/{exec,daemon.json,docker.sock,ip_forward,runtime}
+  rm -rf "$docker_state"/{exec,daemon.json,docker.sock,sysctls,runtime}
 }
 
 # Removes all that a daemon of this state folder has outside of it, however it ended.
 private_docker_sweep() {
-  local pid path
+  local pid path value
   stop "$docker_state/pid" "$docker_state/daemon.json" 10
   for _ in 1 2 3; do # containers first, and once more what their shims started meanwhile
     for pid in $(find /sys/fs/cgroup -path "*/$id/*" -name cgroup.procs -exec cat {} + 2> /dev/null | sort -un); do
@@ -86,8 +89,8 @@ private_docker_sweep() {
   ip link delete "$id" 2> /dev/null || true
   nft delete table ip "$id" 2> /dev/null || true
   find /sys/fs/cgroup -depth -type d \( -path "*/$id/*" -o -name "$id" \) -exec rmdir {} + 2> /dev/null || true
-  if [ -s "$docker_state/ip_forward" ] && ! ip -brief link | grep -q '^floe-'; then
-    cat "$docker_state/ip_forward" > /proc/sys/net/ipv4/ip_forward
+  if [ -s "$docker_state/sysctls" ] && ! ip -brief link | grep -q '^floe-'; then # no other instance needs them
+    while IFS=: read -r path value; do echo "$value" > "/proc/sys/$path"; done < "$docker_state/sysctls"
   fi
   rm -rf "$docker_state/exec" "$docker_state/docker.sock"
 }
