@@ -81,11 +81,13 @@ private_docker_sweep() {
     done
     for path in /proc/[0-9]*; do
       case $(cat "$path/comm" 2> /dev/null) in containerd*) ;; *) continue ;; esac
-      if tr '\0' ' ' < "$path/cmdline" 2> /dev/null | grep -qF "$docker_state/"; then kill -9 "${path#/proc/}" 2> /dev/null || true; fi
+      if { tr '\0' ' ' < "$path/cmdline"; } 2> /dev/null | grep -qF "$docker_state/"; then kill -9 "${path#/proc/}" 2> /dev/null || true; fi
     done
     if wait_until 3 not has_processes; then break; fi
   done
   awk -v at="$docker_state/" 'index($2, at) == 1 { print $2 }' /proc/mounts | sort -r | while read -r path; do umount -l "$path"; done
+  # The far ends of these pairs went with their containers, but the kernel may take minutes to notice.
+  for path in /sys/class/net/"$id"/brif/*; do ip link delete "${path##*/}" 2> /dev/null || true; done
   ip link delete "$id" 2> /dev/null || true
   nft delete table ip "$id" 2> /dev/null || true
   find /sys/fs/cgroup -depth -type d \( -path "*/$id/*" -o -name "$id" \) -exec rmdir {} + 2> /dev/null || true

@@ -24,7 +24,7 @@ lock_state() {
 # command line. A number alone says nothing: after a restart of the machine it is somebody else's.
 is_running() {
   local pid
-  pid=$(cat "$1" 2> /dev/null) && [ -n "$pid" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -qF -- "$2"
+  pid=$(cat "$1" 2> /dev/null) && [ -n "$pid" ] && { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2> /dev/null | grep -qF -- "$2"
 }
 
 # stop PIDFILE WORD SECONDS: TERM, then KILL.
