@@ -50,6 +50,9 @@ use_docker() {
   fi
 }
 
+# is_ours: the cluster of our name is one that this state folder's `up` made.
+is_ours() { [ -e "$FLOE_STATE/made-from" ] || [ "${DOCKER_HOST:-}" = "unix://$docker_state/docker.sock" ]; }
+
 kind() { "$("$E2E/tools/get" kind)" "$@"; }
 kubectl() { "$("$E2E/tools/get" kubectl)" --kubeconfig "$KUBECONFIG_OF_CLUSTER" "$@"; }
 
