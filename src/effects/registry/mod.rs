@@ -17,6 +17,7 @@
 //! 201 without Location; what would remain of it is the type of a reference, which we have.
 
 mod access;
+mod answer;
 mod auth;
 mod blobs;
 mod cache;
