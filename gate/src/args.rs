@@ -1,4 +1,4 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Options
         let word = words.next().ok_or("'-- COMMAND' is missing")?;
         match word.to_str() {
             Some("--") => break,
-            Some("--timeout") => timeout = Some(seconds(words.next())?),
+            Some("--timeout") => timeout = Some(seconds(words.next().as_deref())?),
             Some("--termination-log") => {
                 termination_log = words.next().ok_or("--termination-log needs a path")?.into();
             }
@@ -49,9 +49,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Options
     })
 }
 
-fn seconds(word: Option<OsString>) -> Result<Duration, String> {
-    word.as_ref()
-        .and_then(|word| word.to_str())
+fn seconds(word: Option<&OsStr>) -> Result<Duration, String> {
+    word.and_then(OsStr::to_str)
         .and_then(|word| word.parse::<u32>().ok())
         .filter(|seconds| *seconds > 0)
         .map(|seconds| Duration::from_secs(seconds.into()))

@@ -9,12 +9,12 @@ use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use floe_gate::tail::Tail;
+use floe_gate::tail::{Stream, Tail};
 use floe_gate::{Summary, rfc3339};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -92,18 +92,22 @@ fn start_and_wait(options: &Options, tail: &SharedTail) -> Result<Ended, (u8, St
     let internal = |error: Errno| (NOT_RUNNABLE, format!("cannot watch signals: {error}"));
     let mut signals: SigSet = PASSED_ON.into_iter().collect();
     signals.add(Signal::SIGCHLD);
-    // Before the first thread and the child: threads inherit it, and Command clears it for the child.
+    // Before the first thread: threads inherit the mask.
     signals.thread_block().map_err(internal)?;
     let events = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(internal)?;
-    let mut child = Command::new(&options.program)
+    // The command inherits the mask too and must not start deaf. A signal that comes in this moment is
+    // lost for process 1 of a container; then Kubernetes sends KILL, and there is no summary.
+    signals.thread_unblock().map_err(internal)?;
+    let spawned = Command::new(&options.program)
         .args(&options.arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .spawn()
-        .map_err(|error| not_started(options, &error))?;
+        .spawn();
+    signals.thread_block().map_err(internal)?;
+    let mut child = spawned.map_err(|error| not_started(options, &error))?;
     let started = Instant::now();
     let copied = copy_output(&mut child, tail);
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
@@ -165,20 +169,23 @@ impl Wait {
             }
             let now = Instant::now();
             let next = match self.kill_at {
-                None if now >= self.deadline => {
+                None if now < self.deadline => self.deadline,
+                Some(kill_at) if now < kill_at => kill_at,
+                None => {
                     timed_out = true;
                     say("the time limit is over: the command gets TERM, and KILL in 5 s");
                     self.send(Signal::SIGTERM);
-                    self.kill_at.insert(now + GRACE)
+                    now + GRACE
                 }
-                Some(kill_at) if now >= kill_at => {
+                Some(_) => {
                     self.send(Signal::SIGKILL);
-                    // Once more in a second, should a new member of the group have been born meanwhile.
-                    self.kill_at.insert(now + Duration::from_secs(1))
+                    // Again in a second, should a new member of the group have been born meanwhile.
+                    now + Duration::from_secs(1)
                 }
-                None => &mut self.deadline,
-                Some(_) => self.kill_at.get_or_insert(now),
             };
+            if timed_out {
+                self.kill_at = Some(next);
+            }
             let until_next = next.saturating_duration_since(now);
             // poll counts milliseconds: one more, so that it does not wake just too early, again and again.
             let wait = u16::try_from(until_next.as_millis())
@@ -231,11 +238,11 @@ fn copy_output(child: &mut Child, tail: &SharedTail) -> Receiver<()> {
     let (sender, receiver) = channel();
     if let Some(stdout) = child.stdout.take() {
         let (sender, tail) = (sender.clone(), Arc::clone(tail));
-        thread::spawn(move || copy(stdout, std::io::stdout(), &tail, sender));
+        thread::spawn(move || copy(stdout, std::io::stdout(), Stream::Out, &tail, sender));
     }
     if let Some(stderr) = child.stderr.take() {
         let tail = Arc::clone(tail);
-        thread::spawn(move || copy(stderr, std::io::stderr(), &tail, sender));
+        thread::spawn(move || copy(stderr, std::io::stderr(), Stream::Err, &tail, sender));
     }
     receiver
 }
@@ -243,8 +250,9 @@ fn copy_output(child: &mut Child, tail: &SharedTail) -> Receiver<()> {
 fn copy(
     mut from: impl Read,
     mut to: impl Write,
+    stream: Stream,
     tail: &SharedTail,
-    at_end: std::sync::mpsc::Sender<()>,
+    at_end: Sender<()>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -258,7 +266,7 @@ fn copy(
         let _ = to.write_all(&buffer[..count]).and_then(|()| to.flush());
         tail.lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(&buffer[..count]);
+            .push(stream, &buffer[..count]);
     }
     drop(at_end);
 }

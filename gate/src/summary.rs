@@ -142,7 +142,8 @@ impl Summary {
                     None => cut.error = None,
                 }
             } else {
-                let keep = cut.output.len().saturating_sub(over);
+                // A character takes up to six times its bytes in JSON: never cut more than is needed.
+                let keep = cut.output.len().saturating_sub(over.div_ceil(6));
                 cut_start(&mut cut.output, keep);
             }
         }
@@ -187,3 +188,7 @@ impl Summary {
         Ok(summary)
     }
 }
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;
