@@ -3,5 +3,16 @@
 
 pub mod artifact;
 pub mod compliance;
+pub mod decide;
+pub mod decision;
 pub mod gates;
 pub mod layout;
+pub mod names;
+pub mod observed;
+pub mod plan;
+pub mod policy;
+pub mod rebuild;
+pub mod record;
+pub mod request;
+pub mod status;
+pub mod verdict;

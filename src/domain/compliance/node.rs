@@ -78,7 +78,11 @@ fn yaml_options() -> serde_saphyr::Options {
 
 fn why_not_yaml(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as E;
-    let what = match error.without_snippet() {
+    let mut cause = error.without_snippet();
+    while let E::AliasError { error, .. } = cause {
+        cause = error.without_snippet();
+    }
+    let what = match cause {
         E::DuplicateMappingKey { .. } => "it has a key twice",
         E::Budget { .. }
         | E::AliasReplayCounterOverflow { .. }

@@ -3,7 +3,8 @@ use floe_gate::secrets::{is_secret_key, known_form};
 use super::node::Node;
 use super::{Finding, error, which};
 
-const RULE: &str = "literal-secret";
+/// Name of the rule.
+pub(super) const RULE: &str = "literal-secret";
 
 /// Finds literal secrets: scalars under a key that holds secrets, unless they only refer to one, and
 /// values in a known form of a secret under any key.

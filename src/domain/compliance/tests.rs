@@ -352,6 +352,25 @@ fn values_in_a_known_form_are_refused_under_every_key() {
 }
 
 #[test]
+fn literal_secrets_are_only_warnings_when_not_strict() {
+    let files = [("a.yaml".to_owned(), b"password: hunter2".to_vec())];
+    let input = Input {
+        files: &files,
+        version: "1",
+        media_type: "",
+        strict: false,
+    };
+    assert!(check(&input).passed());
+    assert!(
+        !check(&Input {
+            strict: true,
+            ..input
+        })
+        .passed()
+    );
+}
+
+#[test]
 fn a_finding_names_its_place_as_json_pointer_and_its_document() {
     let text = "a: 1\n---\nlist:\n- 'x/y': {'a~b': {password: hunter2}}\n";
     let report = report(&[(MANIFEST, MANIFEST_TEXT), ("a.yaml", text)]);
@@ -388,7 +407,7 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for path in ["a.yaml", "a.json", MANIFEST] {
             let files = [(path.to_owned(), bytes.clone())];
-            check(&Input { files: &files, version: "1", media_type: "" });
+            check(&Input { files: &files, version: "1", media_type: "", strict: true });
         }
     }
 }
