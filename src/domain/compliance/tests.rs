@@ -27,6 +27,7 @@ fn report(files: &[(&str, &str)]) -> Report {
         files: &files,
         version: "v1.2.3",
         media_type: "application/x",
+        strict: true,
     })
 }
 
@@ -138,6 +139,7 @@ fn documents_that_do_not_parse_are_refused() {
         files: &files,
         version: "1",
         media_type: "",
+        strict: true,
     });
     assert!(
         report
