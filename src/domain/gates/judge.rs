@@ -126,7 +126,7 @@ impl Case<'_> {
 
     fn with_pod(&self, pod: &PodFacts) -> GateState {
         if let Some(gate) = &pod.gate
-            && let Some(verdict) = verdict_of(&gate.state, self.limits)
+            && let Some(verdict) = verdict_of(&gate.state, *self.limits)
         {
             return match (&verdict.outcome, &pod.disruption) {
                 // What ended the Pod from outside explains the missing result better than its absence.
@@ -375,8 +375,9 @@ fn image_patience(reason: &str) -> Option<u32> {
 
 fn fetch_failure(state: &ContainerState) -> Option<String> {
     match state {
-        ContainerState::Waiting { .. } | ContainerState::Running { .. } => None,
-        ContainerState::Terminated { exit_code: 0, .. } => None,
+        ContainerState::Waiting { .. }
+        | ContainerState::Running { .. }
+        | ContainerState::Terminated { exit_code: 0, .. } => None,
         ContainerState::Terminated {
             exit_code,
             reason,

@@ -73,8 +73,8 @@ fn summary(exit_code: i32) -> Summary {
     }
 }
 
-fn text(summary: &Summary) -> Option<String> {
-    Some(String::from_utf8(summary.to_bytes()).unwrap())
+fn text(summary: &Summary) -> String {
+    String::from_utf8(summary.to_bytes()).unwrap()
 }
 
 fn gate_ended(exit_code: i32, reason: &str, message: Option<String>) -> PodFacts {
@@ -97,13 +97,13 @@ fn disrupted(reason: &str, retried: bool, pod: PodFacts) -> PodFacts {
     }
 }
 
-fn job_ended(complete: bool) -> Option<JobEnd> {
-    Some(JobEnd {
+fn job_ended(complete: bool) -> JobEnd {
+    JobEnd {
         complete,
         reason: Some("BackoffLimitExceeded".into()),
         message: None,
         at: at(10),
-    })
+    }
 }
 
 #[track_caller]
@@ -139,7 +139,7 @@ fn is_error(facts: &GateFacts, now: i64, words: &[&str]) {
 #[test]
 fn exit_0_with_a_sound_summary_is_passed() {
     let result = result(
-        &facts(Some(gate_ended(0, "Completed", text(&summary(0))))),
+        &facts(Some(gate_ended(0, "Completed", Some(text(&summary(0)))))),
         11,
     );
     assert_eq!(
@@ -159,7 +159,10 @@ fn exit_0_with_a_sound_summary_is_passed() {
 
 #[test]
 fn another_exit_code_with_a_sound_summary_is_failed_with_the_last_lines() {
-    let result = result(&facts(Some(gate_ended(3, "Error", text(&summary(3))))), 11);
+    let result = result(
+        &facts(Some(gate_ended(3, "Error", Some(text(&summary(3)))))),
+        11,
+    );
     assert_eq!(result.outcome, GateOutcome::Failed);
     assert_eq!(result.message, "the command exited with 3: last line");
     assert_eq!(result.output.as_deref(), Some("first\nlast line"));
@@ -179,7 +182,10 @@ fn a_failed_check_names_its_first_findings() {
         omitted: 2,
         ..summary(8)
     };
-    let result = result(&facts(Some(gate_ended(8, "Error", text(&summary)))), 11);
+    let result = result(
+        &facts(Some(gate_ended(8, "Error", Some(text(&summary))))),
+        11,
+    );
     assert_eq!(result.outcome, GateOutcome::Failed);
     assert!(
         result
@@ -203,7 +209,10 @@ fn a_check_that_passed_says_what_it_looked_at() {
         output: "no documents".into(),
         ..summary(0)
     };
-    let result = result(&facts(Some(gate_ended(0, "Completed", text(&summary)))), 11);
+    let result = result(
+        &facts(Some(gate_ended(0, "Completed", Some(text(&summary))))),
+        11,
+    );
     assert_eq!(
         (result.outcome, result.message.as_str()),
         (GateOutcome::Passed, "no documents")
@@ -216,7 +225,10 @@ fn a_command_that_was_stopped_at_its_limit_is_timed_out() {
         timed_out: true,
         ..summary(124)
     };
-    let result = result(&facts(Some(gate_ended(124, "Error", text(&summary)))), 70);
+    let result = result(
+        &facts(Some(gate_ended(124, "Error", Some(text(&summary))))),
+        70,
+    );
     assert_eq!(result.outcome, GateOutcome::TimedOut);
     assert_eq!(
         result.message,
@@ -227,7 +239,7 @@ fn a_command_that_was_stopped_at_its_limit_is_timed_out() {
 #[test]
 fn exit_code_124_alone_is_no_time_out() {
     let result = result(
-        &facts(Some(gate_ended(124, "Error", text(&summary(124))))),
+        &facts(Some(gate_ended(124, "Error", Some(text(&summary(124)))))),
         11,
     );
     assert_eq!(result.outcome, GateOutcome::Failed);
@@ -249,7 +261,7 @@ fn no_summary_is_an_error_whatever_the_exit_code() {
 
 #[test]
 fn a_garbage_summary_is_an_error_and_is_not_shown() {
-    let good = text(&summary(0)).unwrap();
+    let good = text(&summary(0));
     for garbage in [
         "hunter2".to_owned(),
         good.replace("\"omitted\"", "\"omitted\":0,\"omitted\""),
@@ -266,7 +278,11 @@ fn a_garbage_summary_is_an_error_and_is_not_shown() {
 #[test]
 fn a_summary_that_contradicts_the_container_is_an_error() {
     for (exit_code, said) in [(1, 0), (0, 1), (2, 1), (124, 0)] {
-        let facts = facts(Some(gate_ended(exit_code, "Error", text(&summary(said)))));
+        let facts = facts(Some(gate_ended(
+            exit_code,
+            "Error",
+            Some(text(&summary(said))),
+        )));
         is_error(&facts, 11, &["contradicts itself"]);
     }
     let error = Finding {
@@ -280,7 +296,7 @@ fn a_summary_that_contradicts_the_container_is_an_error() {
         findings: Some(vec![error]),
         ..summary(0)
     };
-    let facts = facts(Some(gate_ended(0, "Completed", text(&with_errors))));
+    let facts = facts(Some(gate_ended(0, "Completed", Some(text(&with_errors)))));
     is_error(&facts, 11, &["contradicts itself"]);
 }
 
@@ -291,7 +307,7 @@ fn a_summary_with_an_error_is_an_error_even_with_exit_code_0() {
             error: Some("the command 'x' was not found".into()),
             ..summary(exit_code)
         };
-        let facts = facts(Some(gate_ended(exit_code, "Error", text(&summary))));
+        let facts = facts(Some(gate_ended(exit_code, "Error", Some(text(&summary)))));
         is_error(&facts, 11, &["the command 'x' was not found"]);
     }
 }
@@ -300,8 +316,8 @@ fn a_summary_with_an_error_is_an_error_even_with_exit_code_0() {
 fn a_command_that_ran_out_of_memory_is_an_error() {
     for (exit_code, message) in [
         (137, None),
-        (137, text(&summary(137))),
-        (0, text(&summary(0))),
+        (137, Some(text(&summary(137)))),
+        (0, Some(text(&summary(0)))),
     ] {
         let facts = facts(Some(gate_ended(exit_code, "OOMKilled", message)));
         is_error(&facts, 11, &["out of memory", "resources.memory"]);
@@ -485,7 +501,7 @@ fn an_evicted_pod_is_waited_for_while_kubernetes_starts_another_and_an_error_whe
     for gate in [
         container(ContainerState::Running { since: at(4) }),
         container(ended(137, "Error", None)),
-        container(ended(143, "Error", text(&interrupted))),
+        container(ended(143, "Error", Some(text(&interrupted)))),
     ] {
         let evicted = |retried| {
             disrupted(
@@ -508,7 +524,7 @@ fn an_evicted_pod_is_waited_for_while_kubernetes_starts_another_and_an_error_whe
             &["Evicted", "low on memory"],
         );
         let given_up = GateFacts {
-            job_end: job_ended(false),
+            job_end: Some(job_ended(false)),
             ..facts(Some(evicted(true)))
         };
         is_error(&given_up, 20, &["Evicted"]);
@@ -518,8 +534,8 @@ fn an_evicted_pod_is_waited_for_while_kubernetes_starts_another_and_an_error_whe
 
 #[test]
 fn a_result_that_was_complete_before_the_pod_was_disturbed_counts() {
-    let passed = gate_ended(0, "Completed", text(&summary(0)));
-    let failed = gate_ended(1, "Error", text(&summary(1)));
+    let passed = gate_ended(0, "Completed", Some(text(&summary(0))));
+    let failed = gate_ended(1, "Error", Some(text(&summary(1))));
     for (pod, outcome) in [(passed, GateOutcome::Passed), (failed, GateOutcome::Failed)] {
         let deleting = PodFacts {
             deleting: true,
@@ -544,11 +560,11 @@ fn a_pod_that_was_deleted_before_its_end_is_an_error() {
     };
     let interrupted = PodFacts {
         deleting: true,
-        ..gate_ended(0, "Completed", text(&interrupted))
+        ..gate_ended(0, "Completed", Some(text(&interrupted)))
     };
     is_error(&facts(Some(interrupted)), 20, &["deleted"]);
     let gone = GateFacts {
-        job_end: job_ended(false),
+        job_end: Some(job_ended(false)),
         ..facts(None)
     };
     is_error(&gone, 20, &["deleted", "BackoffLimitExceeded"]);
@@ -588,7 +604,7 @@ fn a_job_that_ended_without_a_result_is_an_error_when_the_pod_is_not_only_late()
         ),
     ] {
         let facts = GateFacts {
-            job_end: job_ended(complete),
+            job_end: Some(job_ended(complete)),
             ..facts(pod)
         };
         let (doing, look_again_at) = running(&facts, 19);
@@ -625,7 +641,10 @@ fn texts_from_outside_are_bounded_and_without_secrets() {
         output: long.chars().take(2000).collect(),
         ..summary(1)
     };
-    let result = result(&facts(Some(gate_ended(1, "Error", text(&summary)))), 11);
+    let result = result(
+        &facts(Some(gate_ended(1, "Error", Some(text(&summary))))),
+        11,
+    );
     assert!(!format!("{result:?}").contains("hunter2"));
     assert!(result.output.unwrap().len() <= 2000);
 }
@@ -661,10 +680,10 @@ fn nothing_but_a_sound_summary_with_exit_0_ever_passes() {
         Some(ContainerState::Running { since: at(2) }),
         Some(ended(0, "Completed", None)),
         Some(ended(0, "Completed", Some("{}".into()))),
-        Some(ended(0, "Completed", text(&summary(1)))),
-        Some(ended(1, "Error", text(&summary(0)))),
-        Some(ended(0, "OOMKilled", text(&summary(0)))),
-        Some(ended(1, "Error", text(&summary(1)))),
+        Some(ended(0, "Completed", Some(text(&summary(1))))),
+        Some(ended(1, "Error", Some(text(&summary(0))))),
+        Some(ended(0, "OOMKilled", Some(text(&summary(0))))),
+        Some(ended(1, "Error", Some(text(&summary(1))))),
     ];
     for state in states {
         for (deleting, ended, disruption) in [
@@ -674,7 +693,7 @@ fn nothing_but_a_sound_summary_with_exit_0_ever_passes() {
             (true, true, Some(true)),
             (false, true, Some(false)),
         ] {
-            for job_end in [None, job_ended(true), job_ended(false)] {
+            for job_end in [None, Some(job_ended(true)), Some(job_ended(false))] {
                 for now in [0, 15, 100, 10_000] {
                     let pod = PodFacts {
                         deleting,

@@ -35,7 +35,7 @@ impl Verdict {
 }
 
 /// What a container that has ended says; nothing for one that has not.
-pub(super) fn verdict_of(state: &ContainerState, limits: &Limits) -> Option<Verdict> {
+pub(super) fn verdict_of(state: &ContainerState, limits: Limits) -> Option<Verdict> {
     let ContainerState::Terminated {
         exit_code,
         reason,
@@ -74,7 +74,7 @@ fn by_summary(
     summary: &Summary,
     exit_code: i32,
     finished_at: Option<Timestamp>,
-    limits: &Limits,
+    limits: Limits,
 ) -> Verdict {
     let (outcome, message) = outcome_of(summary, exit_code, limits);
     Verdict {
@@ -87,7 +87,7 @@ fn by_summary(
     }
 }
 
-fn outcome_of(summary: &Summary, exit_code: i32, limits: &Limits) -> (GateOutcome, String) {
+fn outcome_of(summary: &Summary, exit_code: i32, limits: Limits) -> (GateOutcome, String) {
     let findings = summary.findings.as_deref().unwrap_or_default();
     let errors = findings
         .iter()
