@@ -21,6 +21,14 @@ async fn pull(double: &RegistryDouble, text: &str) -> Result<Vec<u8>, RegistryEr
         .await
 }
 
+async fn push(double: &RegistryDouble) -> Result<Digest, RegistryError> {
+    let repository = double.repository("team/app");
+    double
+        .client()
+        .push_blob(&repository, b"x".as_slice())
+        .await
+}
+
 #[tokio::test]
 async fn a_blob_is_pushed_in_two_requests_and_twice_is_the_same() {
     let double = start().await;
@@ -62,9 +70,7 @@ async fn an_upload_that_is_sent_to_another_host_is_refused_and_gets_nothing() {
             On::next(Method::POST, "uploads").after(1),
             Lie::Header("location", place),
         );
-        let pushed = double
-            .client()
-            .push_blob(&double.repository("team/app"), b"x".as_slice());
+        let pushed = push(&double);
         assert_eq!(pushed.await.unwrap_err().kind(), ErrorKind::Unreadable);
         assert_eq!(double.lies_left(), 0);
         assert!(double.store().blobs.is_empty());
@@ -101,9 +107,7 @@ async fn an_upload_whose_outcome_is_unknown_is_done_again() {
     ] {
         let double = start().await;
         double.lie(On::next(method, "uploads"), lie);
-        let pushed = double
-            .client()
-            .push_blob(&double.repository("team/app"), b"x".as_slice());
+        let pushed = push(&double);
         assert_eq!(pushed.await, Ok(Digest::of(b"x")));
         let key = ("team/app".to_owned(), Digest::of(b"x").to_string());
         assert!(double.store().blobs.contains_key(&key));
@@ -131,9 +135,7 @@ async fn an_upload_that_is_refused_or_named_otherwise_is_an_error() {
     ] {
         let double = start().await;
         double.lie(On::next(method, "uploads"), lie);
-        let pushed = double
-            .client()
-            .push_blob(&double.repository("team/app"), b"x".as_slice());
+        let pushed = push(&double);
         assert_eq!(pushed.await.unwrap_err().kind(), kind);
     }
 }
@@ -176,7 +178,7 @@ async fn a_blob_over_the_cap_is_refused_before_it_is_asked_for() {
 #[tokio::test]
 async fn a_large_blob_is_streamed_and_verified() {
     let double = start().await;
-    let bytes = Bytes::from(vec![7_u8; 40 * 1024 * 1024]);
+    let bytes = Bytes::from(vec![7_u8; 5 * 1024 * 1024]);
     let descriptor = Descriptor::of(&bytes, "application/octet-stream");
     let key = ("team/app".to_owned(), descriptor.digest.to_string());
     double.store().blobs.insert(key, bytes);

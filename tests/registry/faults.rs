@@ -75,9 +75,9 @@ async fn a_registry_that_is_always_busy_is_not_asked_for_ever() {
     assert!(double.take_methods().len() <= 6);
 }
 
-/// Every kind of request, and the part of its path.
 #[tokio::test]
 async fn every_request_that_stalls_ends_within_its_limit() {
+    // Every kind of request: method, part of the path, whether the registry wants a token.
     let cases = [
         (Method::GET, "/manifests/v1.2.3", false),
         (Method::HEAD, "/manifests/v1.2.3-prod", false),
@@ -92,25 +92,25 @@ async fn every_request_that_stalls_ends_within_its_limit() {
         (Method::PUT, "/manifests/sha256-", false),
         (Method::GET, "/token", true),
     ];
-    for (method, part, bearer) in cases {
-        for lie in [Lie::Stall, Lie::StallBody] {
-            let auth = if bearer { Auth::Bearer } else { Auth::None };
-            let double = RegistryDouble::start(Options {
-                auth,
-                ..Options::default()
-            })
-            .await;
-            let manifest = double.seed("team/app", Some("v1.2.3"), "one");
-            let mut access = double.access();
-            access.limits.request = Duration::from_millis(150);
-            let client = Registry::new(&access).unwrap();
-            double.lie(On::next(method.clone(), part).always(), lie);
-            let started = Instant::now();
-            everything(&client, &double, &manifest).await;
-            let spent = started.elapsed();
-            assert!(spent < Duration::from_secs(4), "{method} {part}: {spent:?}");
-        }
-    }
+    let stalled = cases.into_iter().flat_map(|(method, part, bearer)| {
+        [Lie::Stall, Lie::StallBody].map(|lie| {
+            let on = On::next(method.clone(), part).always();
+            async move {
+                let auth = if bearer { Auth::Bearer } else { Auth::None };
+                let options = Options {
+                    auth,
+                    ..Options::default()
+                };
+                let double = RegistryDouble::start(options).await;
+                let manifest = double.seed("team/app", Some("v1.2.3"), "one");
+                let mut access = double.access();
+                access.limits.request = Duration::from_millis(300);
+                double.lie(on, lie);
+                everything(&Registry::new(&access).unwrap(), &double, &manifest).await;
+            }
+        })
+    });
+    futures::future::join_all(stalled).await;
 }
 
 /// All operations once; their outcomes do not matter here.
@@ -120,18 +120,13 @@ async fn everything(
     manifest: &floe::effects::registry::RawManifest,
 ) {
     let repository = double.repository("team/app");
-    let limit = Duration::from_millis(700);
+    let limit = Duration::from_secs(6);
     let record = referrer(manifest, "record");
     let subject = manifest.digest();
     macro_rules! ends {
         ($operation:expr) => {{
-            let started = Instant::now();
-            let _ = $operation.await;
-            assert!(
-                started.elapsed() < limit,
-                "{} took too long",
-                stringify!($operation)
-            );
+            let ended = tokio::time::timeout(limit, $operation).await.is_ok();
+            assert!(ended, "{} did not end", stringify!($operation));
         }};
     }
     ends!(client.get_manifest(&repository, &Reference::Tag(tag("v1.2.3"))));

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 pub(crate) use lies::{Lie, On};
-pub(crate) use store::{Logged, PASSWORD, Store, USER, error, reply};
+pub(crate) use store::{PASSWORD, Store, USER, error, reply};
 pub(crate) use wire::{Cut, certificate};
 
 /// How the registry wants to be asked.
@@ -105,7 +105,7 @@ impl RegistryDouble {
             token_hosts: Vec::new(),
             limits: Limits {
                 connect: Duration::from_secs(2),
-                request: Duration::from_millis(700),
+                request: Duration::from_secs(2),
                 waiting: Duration::from_secs(2),
                 tags: 20,
                 referrers: 20,
