@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the operator.
-    Operator(OperatorArguments),
+    Operator(Box<OperatorArguments>),
     /// Print the custom resource definitions as YAML.
     Crds,
 }
