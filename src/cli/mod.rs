@@ -18,7 +18,7 @@ pub async fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     match arguments.command {
-        Command::Operator(arguments) => operator::run(arguments).await,
+        Command::Operator(arguments) => operator::run(*arguments).await,
         Command::Gate(command) => gate::run(command).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),
     }

@@ -37,7 +37,7 @@ fn pod(name: &str, created: &str, status: &Value) -> Pod {
 }
 
 fn only_pod(status: &Value) -> PodFacts {
-    let pods = [pod("a", "2026-08-01T12:00:01Z", &status)];
+    let pods = [pod("a", "2026-08-01T12:00:01Z", status)];
     facts_of(&job(&json!({})), &pods).unwrap().pod.unwrap()
 }
 
