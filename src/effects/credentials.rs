@@ -14,7 +14,7 @@ use crate::domain::artifact::Repository;
 use crate::effects::registry::{Access, login_for};
 
 /// How long a Secret is believed before it is read again.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// Most Secrets kept.
 const MOST: usize = 256;
 /// Key of the Secret that holds registry credentials (Kubernetes, `kubernetes.io/dockerconfigjson`).

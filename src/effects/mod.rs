@@ -4,6 +4,8 @@
 pub mod clock;
 pub mod credentials;
 pub mod events;
+pub mod gate_jobs;
+pub mod lease;
 pub mod ledger;
 pub mod records;
 pub mod registry;

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::access::Login;
+use super::answer::read_bounded;
 use super::challenge::{self, Challenge, may_see_credentials};
 use super::error::Problem;
-use super::transport::{read_bounded, send_within};
+use super::transport::send_within;
 use super::{guard, pace};
 
 /// Largest answer of a token service, in bytes.

@@ -9,9 +9,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::answer::next_chunk;
 use super::error::{Problem, RegistryError};
 use super::manifest::Descriptor;
-use super::transport::{Call, next_chunk, send_within};
+use super::transport::{Call, send_within};
 use super::{Registry, guard, pace};
 use crate::domain::artifact::{Digest, Repository};
 

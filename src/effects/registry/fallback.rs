@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Registry;
 use super::error::{Problem, RegistryError};
 use super::manifest::{Descriptor, ManifestType, RawManifest, Reference};
+use super::referrers::too_many;
 use super::{guard, tagged};
 use crate::domain::artifact::{Digest, Repository};
 
@@ -24,7 +25,11 @@ impl Registry {
         match index {
             Some(index) if index.media_type() != ManifestType::OciIndex => {
                 let why = format!("it is a '{}', not an index", index.media_type());
-                Err(self.fallback_error(repository, subject, Problem::unreadable(why)))
+                Err(fallback_error(
+                    repository,
+                    subject,
+                    Problem::unreadable(why),
+                ))
             }
             index => Ok(index),
         }
@@ -38,10 +43,10 @@ impl Registry {
         index: &RawManifest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let entries = entries_of(index.bytes())
-            .map_err(|why| self.fallback_error(repository, subject, Problem::unreadable(why)))?;
+            .map_err(|why| fallback_error(repository, subject, Problem::unreadable(why)))?;
         if entries.len() > self.inner.limits.referrers {
             let limit = self.inner.limits.referrers as u64;
-            return Err(self.too_many(repository, subject, limit, "entries"));
+            return Err(too_many(repository, subject, limit, "entries"));
         }
         Ok(entries)
     }
@@ -75,7 +80,7 @@ impl Registry {
                         wanted,
                         found: None,
                     };
-                    self.fallback_error(repository, subject, problem)
+                    fallback_error(repository, subject, problem)
                 }));
             }
             index.remove(&gone);
@@ -133,18 +138,13 @@ impl Registry {
     ) -> Result<Index, RegistryError> {
         self.fallback_entries(repository, subject, index)?;
         Index::parse(index.bytes())
-            .map_err(|why| self.fallback_error(repository, subject, Problem::unreadable(why)))
+            .map_err(|why| fallback_error(repository, subject, Problem::unreadable(why)))
     }
+}
 
-    fn fallback_error(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        problem: Problem,
-    ) -> RegistryError {
-        let place = tagged(repository, &subject.referrers_tag());
-        RegistryError::new("keep the list of referrers", place, problem)
-    }
+fn fallback_error(repository: &Repository, subject: &Digest, problem: Problem) -> RegistryError {
+    let place = tagged(repository, &subject.referrers_tag());
+    RegistryError::new("keep the list of referrers", place, problem)
 }
 
 /// The descriptors of an index. Every entry counts; one that cannot be read spoils the list.

@@ -3,9 +3,9 @@
 use reqwest::Url;
 use reqwest::header::LINK;
 
+use super::answer::Answer;
 use super::error::{Problem, RegistryError};
 use super::guard::{redacted, same_origin};
-use super::transport::Answer;
 
 /// Address of the next page, when the answer names one.
 ///

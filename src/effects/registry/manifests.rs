@@ -6,9 +6,10 @@ use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::answer::Answer;
 use super::error::{Problem, RegistryError};
 use super::manifest::{ManifestHead, ManifestType, RawManifest, Reference};
-use super::transport::{Answer, Call};
+use super::transport::Call;
 use super::{Registry, named};
 use crate::domain::artifact::{Digest, Repository};
 

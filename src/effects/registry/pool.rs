@@ -60,10 +60,13 @@ impl Registries {
     }
 }
 
+/// Who writes the referrers of a digest now.
+type Turns = HashMap<(Repository, Digest), Weak<AsyncMutex<()>>>;
+
 /// What all clients of a pool know together.
 #[derive(Default)]
 pub(super) struct Shared {
-    subjects: Mutex<HashMap<(Repository, Digest), Weak<AsyncMutex<()>>>>,
+    subjects: Mutex<Turns>,
     with_empty_config: Mutex<HashSet<Repository>>,
 }
 

@@ -7,12 +7,13 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
 use super::Registry;
+use super::answer::Answer;
 use super::error::{Problem, RegistryError};
 use super::fallback::entries_of;
 use super::links::next_page;
 use super::manifest::{Descriptor, EMPTY_BYTES, ManifestType, RawManifest, Reference};
 use super::manifests::{LARGEST_MANIFEST, subject_of};
-use super::transport::{Answer, Call};
+use super::transport::Call;
 use crate::domain::artifact::{Digest, Repository};
 
 const INDEX: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
@@ -80,14 +81,14 @@ impl Registry {
             entries.extend(page_entries(answer).await?);
             if entries.len() > limits.referrers {
                 let limit = limits.referrers as u64;
-                return Err(self.too_many(repository, subject, limit, "entries"));
+                return Err(too_many(repository, subject, limit, "entries"));
             }
             match next {
                 Some(next) => url = next,
                 None => return Ok(entries),
             }
         }
-        Err(self.too_many(repository, subject, limits.pages as u64, "pages"))
+        Err(too_many(repository, subject, limits.pages as u64, "pages"))
     }
 
     /// Attaches `referrer` (whose `subject` is `subject`) to a digest: PUT by digest and, when
@@ -173,25 +174,25 @@ impl Registry {
             not_after: None,
         }
     }
+}
 
-    pub(super) fn too_many(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        limit: u64,
-        unit: &'static str,
-    ) -> RegistryError {
-        let problem = Problem::TooLarge {
-            what: "the list",
-            limit,
-            unit,
-        };
-        RegistryError::new(
-            "list the referrers",
-            format!("{repository}@{subject}"),
-            problem,
-        )
-    }
+/// More entries or pages than are read: what exists is unknown.
+pub(super) fn too_many(
+    repository: &Repository,
+    subject: &Digest,
+    limit: u64,
+    unit: &'static str,
+) -> RegistryError {
+    let problem = Problem::TooLarge {
+        what: "the list",
+        limit,
+        unit,
+    };
+    RegistryError::new(
+        "list the referrers",
+        format!("{repository}@{subject}"),
+        problem,
+    )
 }
 
 async fn page_entries(answer: Answer) -> Result<Vec<Descriptor>, RegistryError> {
