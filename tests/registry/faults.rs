@@ -56,7 +56,7 @@ async fn a_registry_that_asks_for_a_long_wait_is_reported_with_it() {
     );
     let error = read(&double).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(120)));
+    assert_eq!(error.retry_after(), Some(Duration::from_mins(2)));
     assert!(!error.is_ambiguous());
     assert_eq!(double.take_methods(), ["GET"]);
 }
