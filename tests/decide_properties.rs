@@ -1,6 +1,6 @@
 //! Every decision is fed back into a small world until nothing changes, whatever goes wrong on the way.
 
-#[path = "support/world.rs"]
+#[path = "support/world/mod.rs"]
 mod world;
 
 use std::cell::RefCell;
