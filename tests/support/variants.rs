@@ -58,6 +58,7 @@ variants!(
         Environment,
         Artifact,
         Policy,
+        Ledger,
         Source,
         Upstream,
         Gates,

@@ -38,6 +38,11 @@ pub enum WaitingOn {
         /// What is wrong with it.
         problem: String,
     },
+    /// The ledger of an environment to be read from the registry, as for a policy that was just made.
+    Ledger {
+        /// Environment.
+        environment: String,
+    },
     /// The version to be published.
     Source {
         /// Repository and tag.
@@ -135,6 +140,7 @@ impl WaitingOn {
             Self::Environment { .. } => "EnvironmentNotFound",
             Self::Artifact { .. } => "ArtifactNotFound",
             Self::Policy { .. } => "PolicyInvalid",
+            Self::Ledger { .. } => "LedgerNotReady",
             Self::Source { .. } => "SourceNotFound",
             Self::Upstream { .. } => "NotPromotedUpstream",
             Self::Gates { .. } => "GatesRunning",
@@ -165,6 +171,10 @@ impl fmt::Display for WaitingOn {
                 f,
                 "the EnvironmentPolicy '{environment}' has no artifact '{name}'; add it before {}",
                 clock(*gives_up_at)
+            ),
+            Self::Ledger { environment } => write!(
+                f,
+                "what is in '{environment}' has not been read from the registry yet; if this lasts, see the conditions of that EnvironmentPolicy"
             ),
             Self::Policy { name, problem } => write!(
                 f,
