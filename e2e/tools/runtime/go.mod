@@ -1,0 +1,3 @@
+module floe.dev/e2e/tools/runtime
+
+go 1.26.0
