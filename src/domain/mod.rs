@@ -2,3 +2,12 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod artifact;
+pub mod decide;
+pub mod decision;
+pub mod gates;
+pub mod names;
+pub mod observed;
+pub mod plan;
+pub mod policy;
+pub mod request;
+pub mod verdict;

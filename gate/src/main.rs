@@ -1,0 +1,3 @@
+//! `floe-gate`.
+
+fn main() {}

@@ -1,0 +1,363 @@
+//! Environments: policies as checked values.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::artifact::{Digest, Repository};
+use super::gates::{EnvVar, GateKind, GateSpec, POLICY_COMPLIANCE};
+use super::names::{Version, latest_tag, suffixes_overlap};
+use crate::api;
+
+/// How long a gate's command may run, and its Pod may take to start, when the policy does not say: 5 minutes.
+pub const DEFAULT_TIMEOUT_SECONDS: u32 = 300;
+
+/// The environments of one namespace, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environments(BTreeMap<String, Environment>);
+
+/// One environment: its policy, checked, and what its ledger says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Name of the policy.
+    pub name: String,
+    /// Generation of the policy.
+    pub generation: i64,
+    /// Hash of the policy's specification.
+    pub policy_digest: Digest,
+    /// Environments that it takes from.
+    pub promotes_from: Vec<String>,
+    /// Suffix of its tags.
+    pub suffix: String,
+    /// Repositories by artifact.
+    pub artifacts: BTreeMap<String, Repository>,
+    /// Gates: `policy_compliance` first, then in the policy's order.
+    pub gates: Vec<GateRule>,
+    /// Whether versions may go down.
+    pub version_order: api::VersionOrder,
+    /// Why the policy cannot be used, when it cannot.
+    pub problem: Option<String>,
+    /// Ledger by artifact; an artifact without entry has not been looked up in the registry yet.
+    pub ledger: BTreeMap<String, Ledger>,
+}
+
+/// A gate of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateRule {
+    /// Its name.
+    pub name: String,
+    /// What runs.
+    pub spec: GateSpec,
+    /// What it does when it does not pass.
+    pub on_failure: api::OnFailure,
+    /// How long its Pod may take to start, in seconds.
+    pub start_timeout_seconds: u32,
+}
+
+/// What an environment holds of one artifact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Ledger {
+    /// The version under `latest-<suffix>`.
+    pub current: Option<Entry>,
+    /// Completed promotions, the newest first.
+    pub history: Vec<Entry>,
+}
+
+/// One completed promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// Its version.
+    pub version: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Name of the request.
+    #[serde(default)]
+    pub promotion: Option<String>,
+    /// UID of the request.
+    #[serde(default)]
+    pub uid: Option<String>,
+    /// Digest of the referrer that holds the record.
+    #[serde(default)]
+    pub record: Option<Digest>,
+}
+
+impl Environments {
+    /// The environments of a namespace from its policies, each checked by itself and against the others.
+    ///
+    /// `conflicts` names the policies that lost (repository, suffix) to an older one elsewhere in the
+    /// cluster, with the sentence that says so.
+    pub fn of(policies: &[&api::EnvironmentPolicy], conflicts: &BTreeMap<String, String>) -> Self {
+        let mut environments: BTreeMap<String, Environment> = policies
+            .iter()
+            .map(|policy| Environment::of(policy))
+            .map(|environment| (environment.name.clone(), environment))
+            .collect();
+        for (name, problem) in conflicts {
+            if let Some(environment) = environments.get_mut(name) {
+                environment.problem.get_or_insert_with(|| problem.clone());
+            }
+        }
+        Self(environments)
+    }
+
+    /// The environment of this name.
+    pub fn get(&self, name: &str) -> Option<&Environment> {
+        self.0.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Environment> {
+        self.0.values()
+    }
+
+    /// Every suffix in use: versions that end in one are refused.
+    pub fn suffixes(&self) -> Vec<String> {
+        self.0
+            .values()
+            .map(|environment| environment.suffix.clone())
+            .collect()
+    }
+
+    /// Names for a message: `dev, prod, staging`, or `none`.
+    pub fn names(&self) -> String {
+        if self.0.is_empty() {
+            return "none".to_owned();
+        }
+        self.0.keys().cloned().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The environment that is meant by a name or alias.
+    pub fn by_alias<'a>(policies: &'a [api::EnvironmentPolicy], word: &str) -> Option<&'a str> {
+        let name_of = |policy: &'a api::EnvironmentPolicy| policy.metadata.name.as_deref();
+        policies
+            .iter()
+            .filter_map(name_of)
+            .find(|name| *name == word)
+            .or_else(|| {
+                policies
+                    .iter()
+                    .find(|policy| policy.spec.aliases.iter().any(|alias| alias == word))
+                    .and_then(name_of)
+            })
+    }
+}
+
+impl Environment {
+    /// Reads one policy and checks what can be checked without the others.
+    pub fn of(policy: &api::EnvironmentPolicy) -> Self {
+        let spec = &policy.spec;
+        let name = policy.metadata.name.clone().unwrap_or_default();
+        let suffix = spec.tag_suffix.clone().unwrap_or_else(|| name.clone());
+        let mut problem = latest_tag(&suffix)
+            .is_none()
+            .then(|| format!("suffix '{suffix}' gives no valid tag"));
+        let mut artifacts = BTreeMap::new();
+        for artifact in &spec.artifacts {
+            match artifact.repository.parse() {
+                Ok(repository) => {
+                    artifacts.insert(artifact.name.clone(), repository);
+                }
+                Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
+            }
+        }
+        let mut gates = vec![GateRule::policy_compliance()];
+        for gate in &spec.gates {
+            match GateRule::of(gate) {
+                Ok(rule) => gates.push(rule),
+                Err(why) => problem = Some(format!("gate '{}': {why}", gate.name)),
+            }
+        }
+        Self {
+            generation: policy.metadata.generation.unwrap_or_default(),
+            policy_digest: digest_of(spec),
+            promotes_from: spec.promotes_from.clone(),
+            suffix,
+            artifacts,
+            gates,
+            version_order: spec.version_order.unwrap_or_default(),
+            problem,
+            ledger: policy
+                .status
+                .iter()
+                .flat_map(|status| &status.artifacts)
+                .map(|entry| (entry.name.clone(), Ledger::of(entry)))
+                .collect(),
+            name,
+        }
+    }
+}
+
+impl Ledger {
+    /// Reads the ledger of one artifact; an entry with an unreadable digest is left out.
+    pub fn of(status: &api::LedgerArtifact) -> Self {
+        Self {
+            current: status.current.as_ref().and_then(Entry::of),
+            history: status.history.iter().filter_map(Entry::of).collect(),
+        }
+    }
+
+    /// The completed promotion of this version by an object of this name.
+    pub fn namesake(&self, name: &str, version: &str) -> Option<&Entry> {
+        self.history
+            .iter()
+            .find(|entry| entry.promotion.as_deref() == Some(name) && entry.version == version)
+    }
+
+    /// The object of this UID has been promoted.
+    pub fn has(&self, uid: &str) -> bool {
+        self.history
+            .iter()
+            .any(|entry| entry.uid.as_deref() == Some(uid))
+    }
+
+    /// The newest entry of this version.
+    pub fn of_version(&self, version: &Version) -> Option<&Entry> {
+        self.current
+            .iter()
+            .chain(&self.history)
+            .find(|entry| entry.version == version.as_str())
+    }
+}
+
+impl Entry {
+    fn of(status: &api::LedgerEntry) -> Option<Self> {
+        Some(Self {
+            version: status.version.clone(),
+            digest: status.digest.parse().ok()?,
+            promotion: status.promotion.clone(),
+            uid: status.uid.clone(),
+            record: status
+                .record
+                .as_deref()
+                .and_then(|digest| digest.parse().ok()),
+        })
+    }
+}
+
+/// Policies that lose to an older one: by namespace and name, with the sentence that says to whom.
+///
+/// Two rules (design, section 5): suffixes in a namespace may not overlap, and a (repository, suffix)
+/// belongs to the oldest policy in the cluster. Of two that were made in the same second, the one whose
+/// `namespace/name` sorts first is the older.
+pub fn conflicts(policies: &[&api::EnvironmentPolicy]) -> BTreeMap<(String, String), String> {
+    let mut by_age: Vec<&api::EnvironmentPolicy> = policies.to_vec();
+    by_age.sort_by_key(|policy| age_key(policy));
+    let mut lost = BTreeMap::new();
+    for (index, younger) in by_age.iter().enumerate() {
+        let winner = by_age[..index]
+            .iter()
+            .filter(|older| !lost.contains_key(&key(older)))
+            .find_map(|older| conflict(older, younger));
+        if let Some(sentence) = winner {
+            lost.insert(key(younger), sentence);
+        }
+    }
+    lost
+}
+
+fn conflict(older: &api::EnvironmentPolicy, younger: &api::EnvironmentPolicy) -> Option<String> {
+    let (of_older, of_younger) = (Environment::of(older), Environment::of(younger));
+    let same_space = older.metadata.namespace == younger.metadata.namespace;
+    if same_space && suffixes_overlap(&of_older.suffix, &of_younger.suffix) {
+        return Some(format!(
+            "tag suffix '{}' overlaps with '{}' of the older policy '{}': give it another tagSuffix",
+            of_younger.suffix, of_older.suffix, of_older.name
+        ));
+    }
+    if of_older.suffix != of_younger.suffix {
+        return None;
+    }
+    let shared = of_younger
+        .artifacts
+        .values()
+        .find(|one| of_older.artifacts.values().any(|other| other == *one))?;
+    Some(format!(
+        "the tags '*-{}' of repository '{shared}' belong to the older policy '{}' in namespace '{}'",
+        of_younger.suffix,
+        of_older.name,
+        older.metadata.namespace.as_deref().unwrap_or_default()
+    ))
+}
+
+fn key(policy: &api::EnvironmentPolicy) -> (String, String) {
+    let meta = &policy.metadata;
+    (
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+    )
+}
+
+fn age_key(policy: &api::EnvironmentPolicy) -> (jiff::Timestamp, (String, String)) {
+    let created = policy
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(jiff::Timestamp::MAX, |time| time.0);
+    (created, key(policy))
+}
+
+impl GateRule {
+    /// The gate that runs in every environment and always blocks.
+    fn policy_compliance() -> Self {
+        Self {
+            name: POLICY_COMPLIANCE.to_owned(),
+            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS),
+            on_failure: api::OnFailure::Block,
+            start_timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
+        }
+    }
+
+    /// # Errors
+    /// A duration that is not one, or is outside 30 s to 1 h: a sentence that says which.
+    fn of(gate: &api::Gate) -> Result<Self, String> {
+        let kind = match gate.gate_type {
+            api::GateType::Tests => GateKind::Tests,
+            api::GateType::Custom => GateKind::Custom,
+        };
+        let env = gate.env.iter().map(|var| EnvVar {
+            name: var.name.clone(),
+            value: var.value.clone(),
+        });
+        let resources = gate.resources.clone().unwrap_or_default();
+        Ok(Self {
+            name: gate.name.clone(),
+            spec: GateSpec {
+                kind,
+                image: gate.image.clone(),
+                command: gate.command.clone(),
+                args: gate.args.clone(),
+                env: env.collect(),
+                timeout_seconds: limit_seconds("timeout", gate.timeout.as_deref())?,
+                run_as_user: gate.run_as_user,
+                cpu: resources.cpu,
+                memory: resources.memory,
+            },
+            on_failure: gate.on_failure.unwrap_or_default(),
+            start_timeout_seconds: limit_seconds("startTimeout", gate.start_timeout.as_deref())?,
+        })
+    }
+}
+
+fn limit_seconds(field: &str, text: Option<&str>) -> Result<u32, String> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_TIMEOUT_SECONDS);
+    };
+    let parsed = text
+        .parse::<kube::core::Duration>()
+        .map_err(|why| format!("{field} '{text}': {why}"))?;
+    let seconds = std::time::Duration::from(parsed).as_secs();
+    match u32::try_from(seconds) {
+        Ok(seconds) if !parsed.is_negative() && (30..=3600).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err(format!("{field} '{text}' must be from 30s to 1h")),
+    }
+}
+
+/// SHA-256 of a policy's specification as JSON with sorted keys.
+pub fn digest_of(spec: &api::EnvironmentPolicySpec) -> Digest {
+    let canonical = serde_json::to_value(spec)
+        .map(|value| value.to_string())
+        .unwrap_or_default();
+    Digest::of(canonical.as_bytes())
+}
