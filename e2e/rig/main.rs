@@ -1,0 +1,39 @@
+//! The rig: the operator as a process of the host, against a real etcd and kube-apiserver (no nodes, no
+//! controllers) and a real registry, through a proxy that counts and can fail.
+//!
+//! `cargo test --test rig [-- WORD...]` runs the tests whose names contain a word.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail; it is the only program here that prints"
+)]
+
+mod certificates;
+mod control_plane;
+mod harness;
+mod install;
+mod jobs;
+mod kubectl;
+mod oci;
+mod operator;
+mod process;
+mod proxy;
+mod registries;
+mod wait;
+mod world;
+
+mod rig_itself;
+
+use harness::{Test, tests};
+
+fn main() -> std::process::ExitCode {
+    let all: Vec<Test> = tests![
+        rig_itself::the_proxy_counts_what_the_api_server_and_the_registry_count,
+        rig_itself::a_process_is_killed_before_or_after_its_request,
+        rig_itself::gate_jobs_end_as_the_test_wishes,
+        rig_itself::who_asks_is_stamped_by_the_api_server,
+    ];
+    harness::run(all)
+}
