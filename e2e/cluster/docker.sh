@@ -10,7 +10,8 @@ sysctls=(net/ipv4/ip_forward kernel/panic kernel/panic_on_oops vm/overcommit_mem
 
 private_docker_up() {
   [ "$(id -u)" = 0 ] || fail "no Docker daemon answers" "" "start Docker, or run as root on Debian: a private one is started then"
-  need_packages dockerd=docker.io docker=docker.io nft=nftables iptables=iptables ip=iproute2
+  need_packages dockerd=docker.io nft=nftables iptables=iptables ip=iproute2
+  need_packages docker=docker-cli # since Debian 13 it is not in docker.io
   use_docker && return # on some systems the package starts a daemon
   local socket=$docker_state/docker.sock config=$docker_state/daemon.json log=$logs/dockerd.log runtime='{}' default=runc
   [ ${#socket} -lt 100 ] || fail "the path $socket is too long for a socket" "" "set FLOE_STATE to a shorter one"
@@ -40,14 +41,21 @@ END
   setsid dockerd --config-file "$config" > "$log" 2>&1 < /dev/null 8>&- 9>&- &
   export DOCKER_HOST=unix://$socket
   wait_until 60 docker info || fail "the private Docker daemon does not start" "$log" "see the log"
-  private_network_up
 }
 
 # kind takes the network named `kind` as it is, if there is one: ours has a known interface and gateway.
 private_network_up() {
-  docker network inspect kind > /dev/null 2>&1 ||
-    docker network create --driver bridge --subnet "$FLOE_DOCKER_SUBNET" --opt "com.docker.network.bridge.name=$id" kind > /dev/null ||
-    fail "cannot make a network with $FLOE_DOCKER_SUBNET" "$logs/dockerd.log" "set FLOE_DOCKER_SUBNET to a free one"
+  local log=$logs/network.log subnet
+  subnet=$(docker network inspect kind --format '{{range .IPAM.Config}}{{.Subnet}}{{end}}' 2> /dev/null) || subnet=
+  if [ "$subnet" != "$FLOE_DOCKER_SUBNET" ]; then
+    if [ -n "$subnet" ]; then
+      docker ps --all --quiet --filter network=kind | xargs -r docker rm --force --volumes > "$log"
+      docker network rm kind > "$log"
+    fi
+    docker network create --driver bridge --subnet "$FLOE_DOCKER_SUBNET" \
+      --opt "com.docker.network.bridge.name=$id" kind > "$log" 2>&1 ||
+      fail "cannot make a network with $FLOE_DOCKER_SUBNET" "$log" "set FLOE_DOCKER_SUBNET to a free one"
+  fi
   nft -f - << END
 table ip $id
 delete table ip $id
@@ -81,11 +89,13 @@ private_docker_sweep() {
     done
     for path in /proc/[0-9]*; do
       case $(cat "$path/comm" 2> /dev/null) in containerd*) ;; *) continue ;; esac
-      if tr '\0' ' ' < "$path/cmdline" 2> /dev/null | grep -qF "$docker_state/"; then kill -9 "${path#/proc/}" 2> /dev/null || true; fi
+      if { tr '\0' ' ' < "$path/cmdline"; } 2> /dev/null | grep -qF "$docker_state/"; then kill -9 "${path#/proc/}" 2> /dev/null || true; fi
     done
     if wait_until 3 not has_processes; then break; fi
   done
   awk -v at="$docker_state/" 'index($2, at) == 1 { print $2 }' /proc/mounts | sort -r | while read -r path; do umount -l "$path"; done
+  # The far ends of these pairs went with their containers, but the kernel may take minutes to notice.
+  for path in /sys/class/net/"$id"/brif/*; do ip link delete "${path##*/}" 2> /dev/null || true; done
   ip link delete "$id" 2> /dev/null || true
   nft delete table ip "$id" 2> /dev/null || true
   find /sys/fs/cgroup -depth -type d \( -path "*/$id/*" -o -name "$id" \) -exec rmdir {} + 2> /dev/null || true

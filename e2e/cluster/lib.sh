@@ -24,7 +24,7 @@ lock_state() {
 # command line. A number alone says nothing: after a restart of the machine it is somebody else's.
 is_running() {
   local pid
-  pid=$(cat "$1" 2> /dev/null) && [ -n "$pid" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -qF -- "$2"
+  pid=$(cat "$1" 2> /dev/null) && [ -n "$pid" ] && { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2> /dev/null | grep -qF -- "$2"
 }
 
 # stop PIDFILE WORD SECONDS: TERM, then KILL.
@@ -49,6 +49,9 @@ use_docker() {
     timeout 20 docker info > /dev/null 2>&1
   fi
 }
+
+# is_ours: the cluster of our name is one that this state folder's `up` made.
+is_ours() { [ -e "$FLOE_STATE/made-from" ] || [ "${DOCKER_HOST:-}" = "unix://$docker_state/docker.sock" ]; }
 
 kind() { "$("$E2E/tools/get" kind)" "$@"; }
 kubectl() { "$("$E2E/tools/get" kubectl)" --kubeconfig "$KUBECONFIG_OF_CLUSTER" "$@"; }

@@ -53,15 +53,16 @@ fn without_assignments(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['=', ':', ' ']) {
-        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let after = &rest[at + 1..];
         let is_space = rest.as_bytes()[at] == b' ';
-        let key = last_word(before);
+        clean.push_str(&rest[..at]);
+        let key = last_word(&clean);
         let secret = if is_space {
             key.eq_ignore_ascii_case("bearer") || key.eq_ignore_ascii_case("basic")
         } else {
             is_secret_key(key)
         };
-        clean.push_str(&rest[..=at]);
+        clean.push_str(&rest[at..=at]);
         rest = if secret {
             replace_value(after, &mut clean)
         } else {

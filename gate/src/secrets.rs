@@ -15,8 +15,10 @@ const SECRET_KEYS: [&str; 8] = [
     "credential",
 ];
 
-/// Prefixes of tokens with the characters and the least length of what follows.
-const TOKEN_FORMS: &[(&str, &str, fn(u8) -> bool, usize)] = &[
+/// Name of a form, prefix of its tokens, characters and least number of what follows.
+type TokenForm = (&'static str, &'static str, fn(u8) -> bool, usize);
+
+const TOKEN_FORMS: &[TokenForm] = &[
     ("AWS access key id", "AKIA", is_upper_or_digit, 16),
     ("AWS access key id", "ASIA", is_upper_or_digit, 16),
     ("GitHub token", "ghp_", is_alphanumeric, 30),

@@ -18,8 +18,8 @@ const MAX_TEXT: usize = 512;
 pub struct Summary {
     /// Version of this format: 1.
     pub floe: u32,
-    /// Exit code of the command; 128 + n when signal n ended it. The container exits with the same
-    /// code, except for a time-out, which is 124.
+    /// Exit code of the command; 128 + n when signal n ended it, 124 after a time-out. The container
+    /// exits with the same code.
     pub exit_code: i32,
     /// The command ran longer than it may.
     pub timed_out: bool,
@@ -142,7 +142,8 @@ impl Summary {
                     None => cut.error = None,
                 }
             } else {
-                let keep = cut.output.len().saturating_sub(over);
+                // A character takes up to six times its bytes in JSON: never cut more than is needed.
+                let keep = cut.output.len().saturating_sub(over.div_ceil(6));
                 cut_start(&mut cut.output, keep);
             }
         }
@@ -187,3 +188,7 @@ impl Summary {
         Ok(summary)
     }
 }
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;

@@ -11,50 +11,67 @@ pub const MAX_OUTPUT_BYTES: usize = 1536;
 /// Most bytes of one line; the rest of the line is dropped and `…` stands for it.
 const MAX_LINE_BYTES: usize = 512;
 
+/// Which output a piece belongs to. Lines of the two mix in the tail, but never inside a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
 /// Keeps the last lines of what it is given, without known secrets.
 #[derive(Debug, Default)]
 pub struct Tail {
     lines: VecDeque<String>,
     bytes: usize,
-    partial: Vec<u8>,
+    out: Unfinished,
+    err: Unfinished,
+}
+
+/// A line of which the end has not come yet.
+#[derive(Debug, Default)]
+struct Unfinished {
+    bytes: Vec<u8>,
     overlong: bool,
     redactor: Redactor,
 }
 
 impl Tail {
-    /// Takes the next bytes of the output, which may end anywhere.
-    pub fn push(&mut self, mut bytes: &[u8]) {
+    /// Takes the next bytes of an output, which may end anywhere.
+    pub fn push(&mut self, stream: Stream, mut bytes: &[u8]) {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
-            self.extend(&bytes[..end]);
-            self.end_line();
+            let line = {
+                let unfinished = self.unfinished(stream);
+                unfinished.extend(&bytes[..end]);
+                unfinished.end()
+            };
+            self.keep(line);
             bytes = &bytes[end + 1..];
         }
-        self.extend(bytes);
+        self.unfinished(stream).extend(bytes);
     }
 
     /// The kept lines, joined by line ends.
     pub fn finish(mut self) -> String {
-        if !self.partial.is_empty() {
-            self.end_line();
+        for stream in [Stream::Out, Stream::Err] {
+            let unfinished = self.unfinished(stream);
+            if !unfinished.bytes.is_empty() {
+                let line = unfinished.end();
+                self.keep(line);
+            }
         }
         Vec::from(self.lines).join("\n")
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
-        let room = MAX_LINE_BYTES.saturating_sub(self.partial.len());
-        self.overlong |= bytes.len() > room;
-        self.partial.extend(&bytes[..bytes.len().min(room)]);
+    fn unfinished(&mut self, stream: Stream) -> &mut Unfinished {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        }
     }
 
-    fn end_line(&mut self) {
-        let text = String::from_utf8_lossy(&self.partial);
-        let mut line: String = self.redactor.line(&printable(&text));
-        cut_end(&mut line, MAX_LINE_BYTES);
-        if self.overlong && !line.ends_with('…') {
-            line.push('…');
-        }
-        self.partial.clear();
-        self.overlong = false;
+    fn keep(&mut self, line: String) {
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
         while self.lines.len() > MAX_LINES || self.bytes > MAX_OUTPUT_BYTES {
@@ -63,6 +80,26 @@ impl Tail {
             };
             self.bytes -= oldest.len() + 1;
         }
+    }
+}
+
+impl Unfinished {
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = MAX_LINE_BYTES.saturating_sub(self.bytes.len());
+        self.overlong |= bytes.len() > room;
+        self.bytes.extend(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn end(&mut self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let mut line = self.redactor.line(&printable(&text));
+        cut_end(&mut line, MAX_LINE_BYTES);
+        if self.overlong && !line.ends_with('…') {
+            line.push('…');
+        }
+        self.bytes.clear();
+        self.overlong = false;
+        line
     }
 }
 
@@ -119,14 +156,17 @@ mod tests {
     fn tail_of(pieces: &[&[u8]]) -> String {
         let mut tail = Tail::default();
         for piece in pieces {
-            tail.push(piece);
+            tail.push(Stream::Out, piece);
         }
         tail.finish()
     }
 
     #[test]
     fn only_the_last_lines_stay() {
-        let output: String = (1..=100).map(|n| format!("line {n}\n")).collect();
+        let output: String = (1..=100)
+            .map(|n| format!("line {n}"))
+            .collect::<Vec<_>>()
+            .join("\n");
         let kept = tail_of(&[output.as_bytes()]);
         assert_eq!(kept.lines().count(), MAX_LINES);
         assert!(kept.starts_with("line 81\n") && kept.ends_with("line 100"));
@@ -138,6 +178,16 @@ mod tests {
             tail_of(&[b"one\ntw", b"o", b"\n\nthree"]),
             "one\ntwo\n\nthree"
         );
+    }
+
+    #[test]
+    fn lines_of_two_outputs_do_not_mix() {
+        let mut tail = Tail::default();
+        tail.push(Stream::Out, b"out ");
+        tail.push(Stream::Err, b"err ");
+        tail.push(Stream::Out, b"1\nout");
+        tail.push(Stream::Err, b"1\n");
+        assert_eq!(tail.finish(), "out 1\nerr 1\nout");
     }
 
     #[test]

@@ -49,3 +49,12 @@ pub const ANNOTATION_SPEC_HASH: &str = "promotion.floe.dev/gate-spec-hash";
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
     vec![EnvironmentPolicy::crd(), Promotion::crd()]
 }
+
+/// Every custom resource definition as one YAML stream.
+pub fn crds_yaml() -> String {
+    all_crds()
+        .iter()
+        .filter_map(|crd| serde_saphyr::to_string(crd).ok())
+        .map(|yaml| format!("---\n{yaml}"))
+        .collect()
+}

@@ -1,1 +1,23 @@
-//! cli
+//! The command line.
+
+mod args;
+mod exit_code;
+mod operator;
+mod output;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+pub use exit_code::ExitCode;
+
+/// Reads the arguments, runs the command and says how it went.
+pub async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    match arguments.command {
+        Command::Operator(arguments) => operator::run(arguments).await,
+        Command::Crds => output::text(&crate::api::crds_yaml()),
+    }
+}

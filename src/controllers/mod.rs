@@ -1,1 +1,241 @@
-//! controllers
+//! When floe runs: watches, controllers, leadership, stop.
+
+mod context;
+mod environment_policy;
+mod environments;
+mod error;
+mod http;
+mod observe;
+mod pass;
+mod perform;
+mod promotion;
+mod report;
+mod watches;
+mod write;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::channel::mpsc::unbounded;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+
+pub use context::Settings;
+use context::{Context, Stores};
+use http::Readiness;
+use watches::{promotions_of, request_of, trigger};
+
+use crate::api::{EnvironmentPolicy, LABEL_REQUEST_UID, LABEL_RESULT, Promotion};
+use crate::effects::lease::{Candidate, LostLease};
+use crate::telemetry::Metrics;
+
+/// Promotions that are worked on at the same time.
+const CONCURRENCY: u16 = 16;
+/// How long running passes may take after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(20);
+/// Name of the Lease.
+const LEASE: &str = "floe-operator";
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What promotions need to know.
+    pub settings: Settings,
+    /// Watch this namespace only; all of them without it.
+    pub namespace: Option<String>,
+    /// Namespace of the Lease.
+    pub lease_namespace: String,
+    /// Lead only while holding the Lease. Without it several operators work side by side.
+    pub leader_election: bool,
+    /// Where health, readiness and metrics are served.
+    pub listen: SocketAddr,
+}
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The port cannot be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process may lead now.
+    #[error(transparent)]
+    Lease(#[from] LostLease),
+    /// A cache could not be filled.
+    #[error("a watch ended before its cache was full")]
+    Watch,
+}
+
+/// Runs the operator until `stop`.
+pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<(), Ended> {
+    let metrics = Metrics::default();
+    let readiness = Readiness::default();
+    let address = options.listen;
+    let listener = http::listen(address)
+        .await
+        .map_err(|source| Ended::Listen { address, source })?;
+    if let Ok(bound) = listener.local_addr() {
+        tracing::info!(address = %bound, "serving health, readiness and metrics");
+    }
+    let server = tokio::spawn(http::serve(
+        listener,
+        readiness.clone(),
+        metrics.clone(),
+        stop.clone(),
+    ));
+    let ended = lead(client, options, metrics, readiness, stop.clone()).await;
+    stop.cancel();
+    if !matches!(tokio::time::timeout(GRACE, server).await, Ok(Ok(Ok(())))) {
+        tracing::warn!("the health server did not end cleanly");
+    }
+    ended
+}
+
+/// Waits for leadership where that is asked for, then works until stopped or until leadership is lost.
+async fn lead(
+    client: Client,
+    options: Options,
+    metrics: Metrics,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> Result<(), Ended> {
+    if !options.leader_election {
+        return work(client, options, metrics, readiness, stop).await;
+    }
+    let mut candidate = Candidate::new(
+        client.clone(),
+        &options.lease_namespace,
+        LEASE,
+        &options.settings.identity,
+    );
+    readiness.set(true);
+    tracing::info!(lease = LEASE, "waiting for leadership");
+    if !candidate.acquire(&stop).await {
+        return Ok(());
+    }
+    tracing::info!(lease = LEASE, "leading");
+    readiness.set(false);
+    let done = tokio::select! {
+        // Losing the Lease ends the process at once: a pass that goes on could write beside the new leader.
+        lost = candidate.keep() => return Err(lost.into()),
+        done = work(client, options, metrics, readiness, stop) => done,
+    };
+    candidate.release().await;
+    done
+}
+
+async fn work(
+    client: Client,
+    options: Options,
+    metrics: Metrics,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> Result<(), Ended> {
+    let (promotion_triggers, triggered_promotions) = unbounded();
+    let (policy_triggers, triggered_policies) = unbounded();
+    let namespace = options.namespace.as_deref();
+    let open = watcher::Config::default().labels(&format!("!{LABEL_RESULT}"));
+    let of_gates = watcher::Config::default().labels(LABEL_REQUEST_UID);
+
+    let from_self = promotion_triggers.clone();
+    let promotions = watches::start(
+        api::<DeserializeGuard<Promotion>>(&client, namespace),
+        open,
+        move |promotion| {
+            trigger(&from_self, ObjectRef::from_obj(promotion));
+        },
+    );
+    let (to_promotions, known) = (promotion_triggers.clone(), promotions.clone());
+    let policies = watches::start(
+        api::<DeserializeGuard<EnvironmentPolicy>>(&client, namespace),
+        watcher::Config::default(),
+        move |policy| {
+            trigger(&policy_triggers, ObjectRef::from_obj(policy));
+            promotions_of(policy, &known)
+                .into_iter()
+                .for_each(|promotion| trigger(&to_promotions, promotion));
+        },
+    );
+    let from_jobs = promotion_triggers.clone();
+    let jobs = watches::start(api(&client, namespace), of_gates.clone(), move |job| {
+        request_of(job)
+            .into_iter()
+            .for_each(|promotion| trigger(&from_jobs, promotion));
+    });
+    let pods = watches::start(api(&client, namespace), of_gates, move |pod| {
+        request_of(pod)
+            .into_iter()
+            .for_each(|promotion| trigger(&promotion_triggers, promotion));
+    });
+
+    let stores = Stores {
+        policies: policies.clone(),
+        jobs,
+        pods,
+    };
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        full = full(&stores, &promotions) => full?,
+    }
+    tracing::info!("caches are full");
+    readiness.set(true);
+
+    let ctx = Arc::new(Context::new(client, options.settings, stores, metrics));
+    let config = Config::default().concurrency(CONCURRENCY);
+    let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
+        .reconcile_on(triggered_promotions)
+        .with_config(config.clone())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(
+            promotion::reconcile,
+            promotion::after_error,
+            Arc::clone(&ctx),
+        )
+        .for_each(|_| futures::future::ready(()));
+    let of_policies = Controller::for_stream(futures::stream::pending(), policies)
+        .reconcile_on(triggered_policies)
+        .with_config(config)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(
+            environment_policy::reconcile,
+            environment_policy::after_error,
+            ctx,
+        )
+        .for_each(|_| futures::future::ready(()));
+    futures::join!(of_promotions, of_policies);
+    Ok(())
+}
+
+async fn full(
+    stores: &Stores,
+    promotions: &kube::runtime::reflector::Store<DeserializeGuard<Promotion>>,
+) -> Result<(), Ended> {
+    let all = futures::join!(
+        promotions.wait_until_ready(),
+        stores.policies.wait_until_ready(),
+        stores.jobs.wait_until_ready(),
+        stores.pods.wait_until_ready()
+    );
+    let full = all.0.is_ok() && all.1.is_ok() && all.2.is_ok() && all.3.is_ok();
+    if full { Ok(()) } else { Err(Ended::Watch) }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}

@@ -1,1 +1,11 @@
-//! effects
+//! How floe touches the world: one module per outside system. An effect does what it is told,
+//! checks the answer and returns a receipt; it decides nothing.
+
+pub mod clock;
+pub mod credentials;
+pub mod events;
+pub mod gate_jobs;
+pub mod lease;
+pub mod ledger;
+pub mod records;
+pub mod registry;

@@ -44,6 +44,8 @@ pub struct JobEnd {
     /// Message of the condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// When it ended. The last state of its Pod may reach the operator a little later.
+    pub at: Timestamp,
 }
 
 /// What can be seen of a Pod.
@@ -146,4 +148,31 @@ pub enum ContainerState {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         finished_at: Option<Timestamp>,
     },
+}
+
+impl ContainerState {
+    /// When the container started, when it has.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting { .. } => None,
+            Self::Running { since } => Some(*since),
+            Self::Terminated { started_at, .. } => *started_at,
+        }
+    }
+
+    /// When the container ended, when it has.
+    pub fn finished_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting { .. } | Self::Running { .. } => None,
+            Self::Terminated { finished_at, .. } => *finished_at,
+        }
+    }
+
+    /// Whether it will not run any more.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Waiting { .. } | Self::Running { .. } => false,
+            Self::Terminated { .. } => true,
+        }
+    }
 }

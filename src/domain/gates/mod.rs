@@ -6,6 +6,7 @@
 mod facts;
 mod judge;
 mod spec;
+mod verdict;
 
 pub use facts::{ContainerFacts, ContainerState, Disruption, GateFacts, JobEnd, PodFacts};
 pub use judge::{GateOutcome, GateResult, GateState, Limits, judge};

@@ -32,7 +32,7 @@ import (
 
 // Image is one entry of the spec.
 type Image struct {
-	Ref    string    // complete: docker.io/floe/toolbox:dev
+	Ref    string    // complete: localhost/floe/toolbox:dev
 	Layers []string  // folders
 	Config v1.Config // as in an image's config: Entrypoint, User, Env, StopSignal ...
 }

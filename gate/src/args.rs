@@ -1,0 +1,95 @@
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the program is called.
+pub(crate) const USAGE: &str =
+    "usage: floe-gate exec --timeout SECONDS [--termination-log PATH] -- COMMAND [ARGUMENT...]";
+/// Exit code for a wrong call.
+pub(crate) const USAGE_EXIT: u8 = 2;
+/// Where Kubernetes reads the last word of a container.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// What to run, and how long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// How long the command may run, from its start.
+    pub(crate) timeout: Duration,
+    /// Where the summary goes.
+    pub(crate) termination_log: PathBuf,
+    /// The program.
+    pub(crate) program: OsString,
+    /// Its arguments.
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// Reads the arguments behind the program's own name.
+pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Options, String> {
+    if words.next().is_none_or(|verb| verb != "exec") {
+        return Err("the first argument must be 'exec'".into());
+    }
+    let mut timeout = None;
+    let mut termination_log = PathBuf::from(TERMINATION_LOG);
+    loop {
+        let word = words.next().ok_or("'-- COMMAND' is missing")?;
+        match word.to_str() {
+            Some("--") => break,
+            Some("--timeout") => timeout = Some(seconds(words.next().as_deref())?),
+            Some("--termination-log") => {
+                termination_log = words.next().ok_or("--termination-log needs a path")?.into();
+            }
+            _ => return Err(format!("unknown argument '{}'", word.display())),
+        }
+    }
+    Ok(Options {
+        timeout: timeout.ok_or("--timeout is missing")?,
+        termination_log,
+        program: words.next().ok_or("the command is missing")?,
+        arguments: words.collect(),
+    })
+}
+
+fn seconds(word: Option<&OsStr>) -> Result<Duration, String> {
+    word.and_then(OsStr::to_str)
+        .and_then(|word| word.parse::<u32>().ok())
+        .filter(|seconds| *seconds > 0)
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .ok_or_else(|| "--timeout needs a whole number of seconds above 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Options, String> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn everything_behind_the_two_dashes_belongs_to_the_command() {
+        let options = parsed(&["exec", "--timeout", "30", "--", "sh", "--timeout", "--"]).unwrap();
+        assert_eq!(options.timeout, Duration::from_secs(30));
+        assert_eq!(options.termination_log, PathBuf::from(TERMINATION_LOG));
+        assert_eq!(options.program, "sh");
+        assert_eq!(options.arguments, ["--timeout", "--"]);
+    }
+
+    #[test]
+    fn wrong_calls_are_refused_with_the_reason() {
+        for (words, reason) in [
+            (&[][..], "exec"),
+            (&["run"], "exec"),
+            (&["exec"], "COMMAND"),
+            (&["exec", "--timeout", "1"], "COMMAND"),
+            (&["exec", "--", "sh"], "--timeout is missing"),
+            (&["exec", "--timeout", "0", "--", "sh"], "above 0"),
+            (&["exec", "--timeout", "x", "--", "sh"], "whole number"),
+            (&["exec", "--timeout", "1", "--"], "command is missing"),
+            (&["exec", "--loud", "--", "sh"], "'--loud'"),
+            (&["exec", "--termination-log"], "needs a path"),
+        ] {
+            let problem = parsed(words).unwrap_err();
+            assert!(problem.contains(reason), "{words:?}: {problem}");
+        }
+    }
+}

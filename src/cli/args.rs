@@ -1,0 +1,59 @@
+//! What can be typed. Environment variables are read here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Promotes OCI artifacts through environments: the same digest, gates as Jobs, a record beside the artifact.
+#[derive(Debug, Parser)]
+#[command(
+    name = "floe",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the operator.
+    Operator(OperatorArguments),
+    /// Print the custom resource definitions as YAML.
+    Crds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OperatorArguments {
+    /// Kubeconfig file; without it KUBECONFIG, ~/.kube/config or the Pod's ServiceAccount.
+    #[arg(long)]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Name of this process in claims, Leases and Events; the Pod's name in a cluster.
+    #[arg(long, env = "POD_NAME", default_value = "floe")]
+    pub(super) identity: String,
+    /// Watch this namespace only.
+    #[arg(long, env = "FLOE_NAMESPACE")]
+    pub(super) namespace: Option<String>,
+    /// Lead only while holding the Lease.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) leader_election: bool,
+    /// Namespace of the Lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "floe-system")]
+    pub(super) lease_namespace: String,
+    /// Address of health, readiness and metrics.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    pub(super) listen: SocketAddr,
+    /// The operator's own image: gates fetch artifacts and check documents in it.
+    #[arg(long, env = "FLOE_IMAGE")]
+    pub(super) image: String,
+    /// Pull policy of that image in gate Pods: Always, IfNotPresent or Never.
+    #[arg(long, env = "FLOE_IMAGE_PULL_POLICY")]
+    pub(super) image_pull_policy: Option<String>,
+    /// What is logged, as RUST_LOG writes it.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub(super) log: String,
+}

@@ -1,0 +1,183 @@
+//! What every pass needs: clients, caches, effects.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DeserializeGuard;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt as _};
+use tokio::time::Instant;
+
+use crate::api::{EnvironmentPolicy, Promotion};
+use crate::effects::credentials::Credentials;
+use crate::effects::registry::{ManifestCache, Registries};
+use crate::telemetry::Metrics;
+
+/// How long a Job that was just created is believed to be there although the watch has not shown it.
+const EXPECTED: Duration = Duration::from_secs(30);
+
+/// An object that may be malformed: then only its metadata can be read.
+pub(super) type Guarded<K> = DeserializeGuard<K>;
+
+/// What the operator was started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of this process in claims, leases and Events.
+    pub identity: String,
+    /// The operator's own image, in which artifacts are fetched and documents are checked.
+    pub image: String,
+    /// Pull policy of that image.
+    pub image_pull_policy: Option<String>,
+}
+
+/// What the watches have shown.
+#[derive(Clone)]
+pub(super) struct Stores {
+    /// Every policy.
+    pub policies: Store<Guarded<EnvironmentPolicy>>,
+    /// Gate Jobs.
+    pub jobs: Store<Job>,
+    /// Pods of gate Jobs.
+    pub pods: Store<Pod>,
+}
+
+/// What every pass needs.
+pub(super) struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// What the operator was started with.
+    pub settings: Settings,
+    /// What the watches have shown.
+    pub stores: Stores,
+    /// Clients of registries.
+    pub registries: Registries,
+    /// Bytes of manifests that were read a moment ago.
+    pub manifests: ManifestCache,
+    /// Secrets that were read a moment ago.
+    pub credentials: Credentials,
+    /// Writes Events.
+    pub recorder: Recorder,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Jobs that were created and that the watch has not shown yet.
+    expected: Mutex<BTreeMap<(String, String), (Instant, Arc<Job>)>>,
+    /// Promotions as this process last wrote them, by UID: the watch may lag behind.
+    written: Mutex<BTreeMap<String, Promotion>>,
+    /// Failed passes in a row, by object.
+    failures: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Context {
+    /// Everything fresh.
+    pub(super) fn new(
+        client: Client,
+        settings: Settings,
+        stores: Stores,
+        metrics: Metrics,
+    ) -> Self {
+        let reporter = Reporter {
+            controller: "floe".to_owned(),
+            instance: Some(settings.identity.clone()),
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            settings,
+            stores,
+            registries: Registries::new(),
+            manifests: ManifestCache::new(),
+            credentials: Credentials::default(),
+            metrics,
+            expected: Mutex::default(),
+            written: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The Job of this name: from the watch, or as it was created a moment ago.
+    pub(super) fn job(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut expected = lock(&self.expected);
+        if let Some(job) = self
+            .stores
+            .jobs
+            .get(&ObjectRef::new(name).within(namespace))
+        {
+            expected.remove(&key);
+            return Some(job);
+        }
+        expected.retain(|_, (at, _)| at.elapsed() < EXPECTED);
+        expected.get(&key).map(|(_, job)| Arc::clone(job))
+    }
+
+    /// Remembers a Job that was just created or found.
+    pub(super) fn expect_job(&self, job: Job) {
+        let key = (job.namespace().unwrap_or_default(), job.name_any());
+        lock(&self.expected).insert(key, (now(), Arc::new(job)));
+    }
+
+    /// The newer of what the watch shows and what this process last wrote.
+    pub(super) fn newest(&self, shown: &Promotion) -> Promotion {
+        let mut written = lock(&self.written);
+        let uid = shown.uid().unwrap_or_default();
+        match written.get(&uid) {
+            Some(ours) if version(ours) > version(shown) => ours.clone(),
+            Some(_) => {
+                written.remove(&uid);
+                shown.clone()
+            }
+            None => shown.clone(),
+        }
+    }
+
+    /// Remembers a promotion as it was written.
+    pub(super) fn remember(&self, promotion: &Promotion) {
+        lock(&self.written).insert(promotion.uid().unwrap_or_default(), promotion.clone());
+    }
+
+    /// Forgets a promotion that has ended or is gone.
+    pub(super) fn forget(&self, uid: &str) {
+        lock(&self.written).remove(uid);
+        lock(&self.failures).remove(uid);
+    }
+
+    /// Counts a failed pass, and says how long to wait: 1 s, doubling to 5 min.
+    pub(super) fn back_off(&self, uid: &str) -> Duration {
+        let mut failures = lock(&self.failures);
+        let count = failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        Duration::from_secs(1 << (*count - 1).min(9)).min(Duration::from_mins(5))
+    }
+
+    /// A pass went well.
+    pub(super) fn went_well(&self, uid: &str) {
+        lock(&self.failures).remove(uid);
+    }
+}
+
+/// Resource versions of one kind can be compared as numbers (Kubernetes 1.35, KEP-5504); before that they
+/// were numbers too, by the grace of etcd.
+fn version(promotion: &Promotion) -> u128 {
+    promotion
+        .metadata
+        .resource_version
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an age in this process, not a time that is stored"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

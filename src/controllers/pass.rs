@@ -1,0 +1,185 @@
+//! One pass over one promotion: the object as it was last written, and what is known about it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::PostParams;
+use kube::{Api, Resource as _, ResourceExt as _};
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::error::{Result, api};
+use crate::api::{ArtifactSource, EnvironmentPolicy, Promotion, PromotionStatus};
+use crate::domain::decision::TroubleKind;
+use crate::domain::observed::{Observed, Trouble};
+use crate::domain::plan::Route;
+use crate::effects::clock;
+use crate::effects::credentials::NoAccess;
+use crate::effects::events::Note;
+use crate::effects::ledger::WRITE_WINDOW;
+use crate::effects::registry::{ErrorKind, Registry, RegistryError};
+
+/// One pass over one promotion.
+pub(super) struct Pass<'a> {
+    /// Clients, caches, effects.
+    pub ctx: &'a Context,
+    /// The object as it was last read or written.
+    pub promotion: Promotion,
+    /// What is known.
+    pub observed: Observed,
+    /// The policy under whose claim this pass writes, and when the claim was read.
+    pub claim: Option<(Instant, EnvironmentPolicy)>,
+    /// Events to write once the status is stored.
+    pub notes: Vec<Note>,
+    /// Time of the pass.
+    pub now: Timestamp,
+}
+
+/// An effect on the registry did not come about: the decision says what follows.
+pub(super) enum Stopped {
+    /// The registry stopped us.
+    Trouble(Trouble),
+    /// The API server failed us.
+    Error(super::error::Error),
+}
+
+impl From<super::error::Error> for Stopped {
+    fn from(error: super::error::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<RegistryError> for Stopped {
+    fn from(error: RegistryError) -> Self {
+        Self::Trouble(trouble(&error))
+    }
+}
+
+impl Pass<'_> {
+    /// The status, empty when there is none yet.
+    pub(super) fn status(&self) -> PromotionStatus {
+        self.promotion.status.clone().unwrap_or_default()
+    }
+
+    /// Stores a status under the resourceVersion that was last read, so that a newer one is never overwritten.
+    pub(super) async fn store_status(
+        &mut self,
+        action: &'static str,
+        status: PromotionStatus,
+    ) -> Result<()> {
+        let promotions: Api<Promotion> =
+            Api::namespaced(self.ctx.client.clone(), &self.observed.request.space);
+        let mut wanted = self.promotion.clone();
+        wanted.status = Some(status);
+        let name = self.promotion.name_any();
+        let parameters = PostParams::default();
+        self.promotion = api(
+            action,
+            promotions.replace_status(&name, &parameters, &wanted),
+        )
+        .await?;
+        self.ctx.remember(&self.promotion);
+        Ok(())
+    }
+
+    /// The client for the registry of this route, with the credentials of the environment's policy.
+    pub(super) async fn registry(&self, route: &Route) -> Result<Registry, Stopped> {
+        let space = &self.observed.request.space;
+        let Some(source) = self.source(route) else {
+            return Err(Stopped::Trouble(Trouble {
+                kind: TroubleKind::CredentialsMissing,
+                problem: format!(
+                    "the EnvironmentPolicy '{}' has no artifact '{}'",
+                    route.to, route.artifact
+                ),
+                not_before: None,
+            }));
+        };
+        let access = match self
+            .ctx
+            .credentials
+            .access(&self.ctx.client, space, &source, &route.repository)
+            .await
+        {
+            Ok(access) => access,
+            Err(NoAccess::Missing(problem)) => {
+                let kind = TroubleKind::CredentialsMissing;
+                return Err(Stopped::Trouble(Trouble {
+                    kind,
+                    problem,
+                    not_before: None,
+                }));
+            }
+            Err(NoAccess::Api { source, .. }) => {
+                return Err(Stopped::Error(super::error::Error::Api {
+                    action: "read a Secret",
+                    source,
+                }));
+            }
+        };
+        let registry = self.ctx.registries.open(&access)?;
+        Ok(match &self.claim {
+            Some((read_at, _)) => registry.writing_before(*read_at + write_window()),
+            None => registry,
+        })
+    }
+
+    /// What Events are about.
+    pub(super) fn reference(&self) -> ObjectReference {
+        self.promotion.object_ref(&())
+    }
+
+    /// Notes an Event for when the status is stored.
+    pub(super) fn note(&mut self, warning: bool, reason: &str, text: String) {
+        self.notes.push(Note {
+            warning,
+            reason: reason.to_owned(),
+            text,
+        });
+    }
+
+    /// Where the environment's policy says that the artifact lies, and how to log in there.
+    pub(super) fn source(&self, route: &Route) -> Option<ArtifactSource> {
+        let space = &self.observed.request.space;
+        self.ctx
+            .stores
+            .policies
+            .state()
+            .iter()
+            .filter_map(|guard| guard.0.as_ref().ok())
+            .find(|policy| {
+                policy.namespace().as_deref() == Some(space) && policy.name_any() == route.to
+            })
+            .and_then(|policy| {
+                policy
+                    .spec
+                    .artifacts
+                    .iter()
+                    .find(|source| source.name == route.artifact)
+                    .cloned()
+            })
+    }
+}
+
+/// What a registry's error means for a promotion.
+pub(super) fn trouble(error: &RegistryError) -> Trouble {
+    let kind = match error.kind() {
+        ErrorKind::Denied => TroubleKind::RegistryDenied,
+        ErrorKind::Untrusted => TroubleKind::RegistryUntrusted,
+        _ => TroubleKind::RegistryUnavailable,
+    };
+    let asked = error
+        .retry_after()
+        .and_then(|wait| jiff::SignedDuration::try_from(wait).ok());
+    Trouble {
+        kind,
+        problem: error.to_string(),
+        not_before: asked.map(|wait| clock::now() + wait),
+    }
+}
+
+/// How long a claim that was just read allows to write.
+fn write_window() -> Duration {
+    Duration::try_from(WRITE_WINDOW).unwrap_or_default()
+}

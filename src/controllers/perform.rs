@@ -1,0 +1,334 @@
+//! Values to world: does what a decision says, and returns what came of it.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::time::Instant;
+
+use super::error::{Error, Result, api};
+use super::observe::{gate_error, job_state};
+use super::pass::{Pass, Stopped};
+use super::{environments, write};
+use crate::api::{Intent, PolicyRef, Previous};
+use crate::domain::artifact::Digest;
+use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
+use crate::domain::gates::{JobRequest, RequestRef, job_name};
+use crate::domain::observed::{Claim, ObservedGate, Receipt, Source, TagState};
+use crate::domain::plan::{Plan, Route};
+use crate::domain::policy::Environment;
+use crate::domain::record;
+use crate::domain::status::{status_of, with_intent};
+use crate::domain::verdict::{PlannedGate, planned_gates};
+use crate::effects::gate_jobs::{Started, build_job, start};
+use crate::effects::ledger::{self, ClaimRequest, Claimed};
+use crate::effects::records;
+use crate::effects::registry::{ErrorKind, Reference};
+
+/// Does one thing. What the registry refuses is a receipt; what the API server refuses is an error.
+pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Receipt> {
+    let done = match action {
+        Action::ReadSource => read_source(pass).await,
+        Action::ReadTarget => read_target(pass).await,
+        Action::FindUpstreamRecord => find_upstream_record(pass).await,
+        Action::PinPlan => pin_plan(pass).await,
+        Action::StartGate(name) => start_gate(pass, name).await,
+        Action::Claim => claim(pass).await,
+        Action::ReleaseClaim => release_claim(pass).await,
+        Action::StateIntent => state_intent(pass).await,
+        Action::WriteTag => write::tag(pass).await,
+        Action::FindOwnRecord => write::find_own_record(pass).await,
+        Action::WriteRecord => write::record(pass).await,
+        Action::MoveLatest => write::latest(pass).await,
+        Action::Settle => write::settle(pass).await,
+    };
+    match done {
+        Ok(receipt) => Ok(receipt),
+        Err(Stopped::Trouble(trouble)) => {
+            pass.ctx.credentials.forget(&pass.observed.request.space);
+            Ok(Receipt::Trouble(trouble))
+        }
+        Err(Stopped::Error(error)) => Err(error),
+    }
+}
+
+type Done = Result<Receipt, Stopped>;
+
+async fn read_source(pass: &mut Pass<'_>) -> Done {
+    let route = route(pass)?;
+    let registry = pass.registry(&route).await?;
+    let tag = Reference::from(&route.source_tag);
+    Ok(Receipt::Source(
+        match registry.get_manifest(&route.repository, &tag).await {
+            Ok(None) => Source::Absent,
+            Ok(Some(manifest)) => {
+                pass.ctx.manifests.insert(&route.repository, &manifest);
+                let media_type = manifest.media_type().as_str().to_owned();
+                Source::Manifest {
+                    digest: manifest.digest().clone(),
+                    media_type,
+                }
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::TooLarge | ErrorKind::Unsupported => {
+                    Source::Unsupported(error.to_string())
+                }
+                _ => return Err(error.into()),
+            },
+        },
+    ))
+}
+
+async fn read_target(pass: &mut Pass<'_>) -> Done {
+    let route = route(pass)?;
+    let registry = pass.registry(&route).await?;
+    let head = registry
+        .head_manifest(&route.repository, &Reference::from(&route.tag))
+        .await?;
+    Ok(Receipt::Target(head.map_or(TagState::Absent, |head| {
+        TagState::Names(head.digest)
+    })))
+}
+
+async fn find_upstream_record(pass: &mut Pass<'_>) -> Done {
+    let route = route(pass)?;
+    let Some((from, digest)) = route.from.as_ref().zip(source_digest(pass)) else {
+        return Ok(Receipt::UpstreamRecord(false));
+    };
+    let registry = pass.registry(&route).await?;
+    let found = records::find(&registry, &route.repository, &digest).await?;
+    let space = &pass.observed.request.space;
+    let version = route.version.as_str();
+    Ok(Receipt::UpstreamRecord(record::promoted_into(
+        &found,
+        space,
+        &route.artifact,
+        version,
+        from,
+    )))
+}
+
+/// The plan goes into the status before anything else is done, and names the gates that will run.
+async fn pin_plan(pass: &mut Pass<'_>) -> Done {
+    let route = route(pass)?;
+    let Some(Source::Manifest { digest, media_type }) = pass.observed.source.clone() else {
+        return Err(Error::Restless(0).into());
+    };
+    let plan = Plan {
+        route,
+        digest,
+        media_type,
+        resolved_at: pass.now,
+    };
+    let mut observed = pass.observed.clone();
+    observed.fold(Receipt::Pinned(plan.clone()));
+    let gates = gates_of(pass, &plan);
+    let starting = |gate: &PlannedGate| RunningGate {
+        name: gate.name.clone(),
+        doing: "starting".to_owned(),
+    };
+    let waiting_on = WaitingOn::Gates {
+        running: gates.iter().map(starting).collect(),
+        not_passed: Vec::new(),
+    };
+    let decision = Decision::wait(Stage::Gating, waiting_on, pass.now);
+    let generation = pass.promotion.metadata.generation.unwrap_or_default();
+    let status = status_of(&pass.status(), generation, &observed, &decision, pass.now);
+    pass.store_status("store the plan", status).await?;
+    let names: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
+    let text = format!(
+        "{}:{} names {}; gates: {}",
+        plan.route.repository,
+        plan.route.source_tag,
+        plan.digest,
+        names.join(", ")
+    );
+    pass.note(false, "GatesStarted", text);
+    Ok(Receipt::Pinned(plan))
+}
+
+async fn start_gate(pass: &mut Pass<'_>, name: &str) -> Done {
+    let Some(plan) = pass.observed.plan.clone() else {
+        return Err(Error::Restless(0).into());
+    };
+    let Some(gate) = gates_of(pass, &plan)
+        .into_iter()
+        .find(|gate| gate.name == name)
+    else {
+        return Err(Error::Restless(0).into());
+    };
+    let job = build_job(&job_request(pass, &plan, &gate));
+    let space = pass.observed.request.space.clone();
+    let state = match api("create a gate's Job", start(&pass.ctx.client, &space, &job)).await? {
+        Started::There(found) => {
+            pass.ctx.expect_job(Job::clone(&found));
+            job_state(pass.ctx, &pass.observed.request, &gate, pass.now)
+        }
+        Started::Refused(why) => Some(gate_error(
+            format!("the API server refused the Job: {why}"),
+            "",
+        )),
+    };
+    let state = state.unwrap_or_else(|| gate_error("the Job cannot be read back".to_owned(), ""));
+    Ok(Receipt::Gate(
+        gate.name,
+        ObservedGate {
+            spec_hash: gate.spec_hash,
+            state,
+        },
+    ))
+}
+
+async fn claim(pass: &mut Pass<'_>) -> Done {
+    let Some(plan) = pass.observed.plan.clone() else {
+        return Err(Error::Restless(0).into());
+    };
+    let request = pass.observed.request.clone();
+    let (tag, digest) = (plan.route.tag.to_string(), plan.digest.to_string());
+    let holder = &pass.ctx.settings.identity;
+    let asked = ClaimRequest {
+        space: &request.space,
+        environment: &plan.route.to,
+        artifact: &plan.route.artifact,
+        slot: ledger::slot_of(&request.name, &request.uid, &tag, &digest, holder, pass.now),
+    };
+    let read_at = read_time();
+    let answer = api(
+        "claim the environment",
+        ledger::claim(&pass.ctx.client, &asked, pass.now),
+    )
+    .await?;
+    let own = answer
+        .policies
+        .iter()
+        .find(|policy| policy.metadata.name.as_deref() == Some(&plan.route.to))
+        .cloned();
+    let environments =
+        environments::fresh(&pass.ctx.stores.policies, &request.space, answer.policies);
+    let claim = match (answer.claimed, own) {
+        (Claimed::Held, Some(policy)) => {
+            pass.claim = Some((read_at, policy));
+            Claim::Held
+        }
+        (Claimed::Inherited(until), _) => Claim::Inherited { until },
+        (Claimed::Busy(holder), _) => Claim::Busy { holder },
+        (Claimed::NoLedger | Claimed::Held, _) => Claim::Released,
+    };
+    Ok(Receipt::Claim(claim, environments))
+}
+
+async fn release_claim(pass: &mut Pass<'_>) -> Done {
+    let Some(plan) = pass.observed.plan.clone() else {
+        return Err(Error::Restless(0).into());
+    };
+    let request = &pass.observed.request;
+    let Route { to, artifact, .. } = &plan.route;
+    let released = ledger::release(&pass.ctx.client, &request.space, to, artifact, &request.uid);
+    api("give the environment's claim back", released).await?;
+    pass.claim = None;
+    Ok(Receipt::Claim(
+        Claim::Released,
+        pass.observed.environments.clone(),
+    ))
+}
+
+/// What the record will say is fixed here, before the first tag.
+async fn state_intent(pass: &mut Pass<'_>) -> Done {
+    let Some(plan) = pass.observed.plan.clone() else {
+        return Err(Error::Restless(0).into());
+    };
+    let Some(environment) = pass.observed.environments.get(&plan.route.to) else {
+        return Err(Error::Restless(0).into());
+    };
+    let intent = intent(pass, &plan, environment);
+    let generation = pass.promotion.metadata.generation.unwrap_or_default();
+    let status = with_intent(&pass.status(), generation, &pass.observed, intent, pass.now);
+    pass.store_status("state the intent", status).await?;
+    Ok(Receipt::Intent)
+}
+
+fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
+    let current = environment
+        .ledger
+        .get(&plan.route.artifact)
+        .and_then(|ledger| ledger.current.as_ref());
+    Intent {
+        decided_at: Time(pass.now),
+        policy: PolicyRef {
+            generation: environment.generation,
+            digest: environment.policy_digest.to_string(),
+        },
+        previous: current.map(|entry| Previous {
+            version: entry.version.clone(),
+            digest: entry.digest.to_string(),
+            record: entry.record.as_ref().map(Digest::to_string),
+        }),
+        operator_version: env!("CARGO_PKG_VERSION").to_owned(),
+        operator_instance: pass.ctx.settings.identity.clone(),
+    }
+}
+
+fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
+    let request = &pass.observed.request;
+    let route = &plan.route;
+    let source = pass.source(route);
+    JobRequest {
+        job_name: job_name(&request.name, &request.uid, &gate.name, 0, &gate.spec_hash),
+        request: RequestRef {
+            kind: "Promotion".to_owned(),
+            namespace: request.space.clone(),
+            name: request.name.clone(),
+            uid: request.uid.clone(),
+        },
+        gate: gate.name.clone(),
+        spec: gate.spec.clone(),
+        spec_hash: gate.spec_hash.clone(),
+        start_timeout_seconds: gate.start_timeout_seconds,
+        artifact: route.artifact.clone(),
+        version: route.version.to_string(),
+        repository: route.repository.clone(),
+        digest: plan.digest.clone(),
+        from: route.from.clone(),
+        to: route.to.clone(),
+        credentials_secret: source
+            .as_ref()
+            .and_then(|source| source.credentials.as_ref())
+            .map(|credentials| credentials.secret_name.clone()),
+        ca_secret: source
+            .as_ref()
+            .and_then(|source| source.ca_secret_name.clone()),
+        plain_http: source.is_some_and(|source| source.plain_http),
+        operator_image: pass.ctx.settings.image.clone(),
+        operator_image_pull_policy: pass.ctx.settings.image_pull_policy.clone(),
+    }
+}
+
+fn gates_of(pass: &Pass<'_>, plan: &Plan) -> Vec<PlannedGate> {
+    pass.observed
+        .environments
+        .get(&plan.route.to)
+        .map(|environment| planned_gates(environment, &plan.digest))
+        .unwrap_or_default()
+}
+
+/// The route of the plan, or of the request while there is no plan.
+fn route(pass: &Pass<'_>) -> Result<Route, Stopped> {
+    if let Some(plan) = &pass.observed.plan {
+        return Ok(plan.route.clone());
+    }
+    Route::resolve(&pass.observed.request, &pass.observed.environments)
+        .map_err(|_| Error::Restless(0).into())
+}
+
+fn source_digest(pass: &Pass<'_>) -> Option<Digest> {
+    match &pass.observed.source {
+        Some(Source::Manifest { digest, .. }) => Some(digest.clone()),
+        Some(Source::Absent | Source::Unsupported(_)) | None => None,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how old a claim is in this process"
+)]
+fn read_time() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,163 @@
+//! Status, Events, and the end: what people and tools see of a pass.
+
+use jiff::SignedDuration;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+
+use super::error::{Result, api};
+use super::pass::Pass;
+use crate::api::{FIELD_MANAGER, FINALIZER, LABEL_RESULT, Promotion, PromotionStatus};
+use crate::domain::decision::{Decision, Outcome, Stage, WaitingOn};
+use crate::domain::status::{differs_materially, status_of};
+use crate::effects::events;
+
+/// How long the wording of what is waited for may lag behind: a healthy gate starts sooner, and a status
+/// write for each of its steps would tell nobody anything.
+const WORDING_LAG: SignedDuration = SignedDuration::from_secs(20);
+
+/// Stores what the decision says, when it says something new.
+pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<()> {
+    let before = pass.status();
+    let generation = pass.promotion.metadata.generation.unwrap_or_default();
+    let after = status_of(&before, generation, &pass.observed, decision, pass.now);
+    if worth_storing(&before, &after, pass) {
+        note_changes(pass, &before, &after, decision);
+        pass.store_status("store the status", after).await?;
+    }
+    let about = pass.reference();
+    for note in std::mem::take(&mut pass.notes) {
+        events::publish(&pass.ctx.recorder, &about, &note).await;
+    }
+    if decision.stage.is_final() {
+        finish(pass, decision.stage).await?;
+    }
+    Ok(())
+}
+
+/// Marks a request that has ended, so that the cache lets go of it, and lets Kubernetes delete it.
+pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
+    let meta = &pass.promotion.metadata;
+    let finalizers: Vec<&String> = meta
+        .finalizers
+        .iter()
+        .flatten()
+        .filter(|name| *name != FINALIZER)
+        .collect();
+    let patch = json!({ "metadata": {
+        "resourceVersion": meta.resource_version,
+        "labels": { LABEL_RESULT: stage.as_str() },
+        "finalizers": finalizers,
+    }});
+    patch_metadata(pass, "mark the promotion as ended", &patch).await?;
+    pass.ctx.forget(&pass.observed.request.uid);
+    Ok(())
+}
+
+/// Adds the finalizer where the admission policy has not.
+pub(super) async fn add_finalizer(pass: &mut Pass<'_>) -> Result<()> {
+    let meta = &pass.promotion.metadata;
+    let finalizers: Vec<&str> = meta
+        .finalizers
+        .iter()
+        .flatten()
+        .map(String::as_str)
+        .chain([FINALIZER])
+        .collect();
+    let patch = json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": finalizers } });
+    patch_metadata(pass, "add the finalizer", &patch).await
+}
+
+async fn patch_metadata(
+    pass: &mut Pass<'_>,
+    action: &'static str,
+    patch: &serde_json::Value,
+) -> Result<()> {
+    let promotions: Api<Promotion> =
+        Api::namespaced(pass.ctx.client.clone(), &pass.observed.request.space);
+    let parameters = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let name = pass.promotion.name_any();
+    match api(
+        action,
+        promotions.patch(&name, &parameters, &Patch::Merge(patch)),
+    )
+    .await
+    {
+        Ok(written) => {
+            pass.ctx.remember(&written);
+            pass.promotion = written;
+            Ok(())
+        }
+        Err(super::error::Error::Api { source, .. }) if is_gone(&source) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
+}
+
+fn worth_storing(before: &PromotionStatus, after: &PromotionStatus, pass: &Pass<'_>) -> bool {
+    if before == after {
+        return false;
+    }
+    let waited = after
+        .waiting_on
+        .as_ref()
+        .map(|waiting| pass.now.duration_since(waiting.since.0));
+    differs_materially(before, after) || waited.is_none_or(|waited| waited >= WORDING_LAG)
+}
+
+/// An Event for each step that a person would want to read about.
+fn note_changes(
+    pass: &mut Pass<'_>,
+    before: &PromotionStatus,
+    after: &PromotionStatus,
+    decision: &Decision,
+) {
+    for gate in &after.gates {
+        let news = before
+            .gates
+            .iter()
+            .all(|known| known.name != gate.name || known.outcome != gate.outcome);
+        let bad = matches!(
+            gate.outcome.as_str(),
+            "Failed" | "Warned" | "Error" | "TimedOut"
+        );
+        if news && bad {
+            let message = gate.message.as_deref().unwrap_or_default();
+            pass.note(
+                true,
+                &format!("Gate{}", gate.outcome),
+                format!("{}: {message}", gate.name),
+            );
+        }
+    }
+    let message = |kind| {
+        crate::api::find_condition(&after.conditions, kind).map(|found| found.message.clone())
+    };
+    if let Some(outcome) = &decision.outcome {
+        let failed = matches!(outcome, Outcome::Failed(_));
+        let text = message(crate::api::ConditionType::Ready).unwrap_or_default();
+        pass.note(failed, outcome.reason(), text);
+        pass.ctx.metrics.ended(outcome.reason());
+        return;
+    }
+    let waits_anew = |waiting: &WaitingOn| {
+        !matches!(waiting, WaitingOn::Gates { .. })
+            && before
+                .waiting_on
+                .as_ref()
+                .is_none_or(|known| known.reason != waiting.reason())
+    };
+    if let Some(waiting) = decision
+        .waiting_on
+        .as_ref()
+        .filter(|waiting| waits_anew(waiting))
+    {
+        pass.note(true, waiting.reason(), waiting.to_string());
+    }
+}

@@ -1,0 +1,168 @@
+//! The writes of a promotion, each under the claim of this pass.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::error::{Error, Result, api};
+use super::pass::{Pass, Stopped};
+use crate::api::{LedgerEntry, Promotion};
+use crate::domain::decision::TroubleKind;
+use crate::domain::observed::{Receipt, TagWrite, Trouble};
+use crate::domain::plan::Plan;
+use crate::domain::record::{own, statement};
+use crate::effects::registry::{
+    RawManifest, Reference, Registry, RegistryError, TagReceipt, TagRefusal,
+};
+use crate::effects::{ledger, records};
+
+type Done = Result<Receipt, Stopped>;
+
+/// Puts `<version>-<suffix>` on the pinned digest, when the source tag still names it.
+pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
+    let plan = pinned(pass)?;
+    let route = &plan.route;
+    let registry = pass.registry(route).await?;
+    let source = registry
+        .head_manifest(&route.repository, &Reference::from(&route.source_tag))
+        .await?;
+    let found = source.map(|head| head.digest);
+    if found.as_ref() != Some(&plan.digest) {
+        // The tag may have been written before a crash: then the move of the source came too late to matter.
+        let target = registry
+            .head_manifest(&route.repository, &Reference::from(&route.tag))
+            .await?;
+        let written = target.is_some_and(|head| head.digest == plan.digest);
+        return Ok(Receipt::Tag(if written {
+            TagWrite::AlreadyThere
+        } else {
+            TagWrite::SourceMoved(found)
+        }));
+    }
+    let manifest = manifest(pass, &registry, &plan).await?;
+    Ok(Receipt::Tag(
+        match registry.tag(&route.repository, &route.tag, &manifest).await {
+            Ok(TagReceipt::Written) => TagWrite::Written,
+            Ok(TagReceipt::AlreadyThere) => TagWrite::AlreadyThere,
+            Err(TagRefusal::Taken { found, .. }) => TagWrite::Taken(found),
+            Err(TagRefusal::Registry(error)) => return Err(error.into()),
+        },
+    ))
+}
+
+/// Looks for a record of this very request among the digest's referrers.
+pub(super) async fn find_own_record(pass: &mut Pass<'_>) -> Done {
+    let plan = pinned(pass)?;
+    let registry = pass.registry(&plan.route).await?;
+    let found = records::find(&registry, &plan.route.repository, &plan.digest).await?;
+    Ok(Receipt::OwnRecord(own(&found, &pass.observed.request)))
+}
+
+/// Writes the record beside the artifact. Its bytes follow from the stored status alone.
+pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
+    let plan = pinned(pass)?;
+    let status = pass.status();
+    let Some(intent) = status.intent.clone() else {
+        return Err(Error::Restless(0).into());
+    };
+    let registry = pass.registry(&plan.route).await?;
+    let subject = manifest(pass, &registry, &plan).await?;
+    let statement = statement(&pass.observed.request, &plan, &status, &intent);
+    let annotations = [
+        ("dev.floe.promotion.environment", plan.route.to.as_str()),
+        ("dev.floe.promotion.version", plan.route.version.as_str()),
+    ];
+    let written = records::write(
+        &registry,
+        &plan.route.repository,
+        &subject,
+        statement,
+        &annotations,
+    )
+    .await?;
+    Ok(Receipt::Record(written))
+}
+
+/// Puts `latest-<suffix>` on the pinned digest.
+pub(super) async fn latest(pass: &mut Pass<'_>) -> Done {
+    let plan = pinned(pass)?;
+    let registry = pass.registry(&plan.route).await?;
+    let manifest = manifest(pass, &registry, &plan).await?;
+    registry
+        .move_tag(&plan.route.repository, &plan.route.latest_tag, &manifest)
+        .await?;
+    Ok(Receipt::Latest)
+}
+
+/// Enters the promotion into the ledger and gives the claim back, in one write.
+pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
+    let plan = pinned(pass)?;
+    let entry = ledger_entry(&pass.promotion, &pass.observed.record, &plan)?;
+    let known = pass.claim.take().map(|(_, policy)| policy);
+    let request = &pass.observed.request;
+    let (to, artifact) = (&plan.route.to, &plan.route.artifact);
+    let settled = ledger::settle(&pass.ctx.client, &request.space, to, artifact, known, entry);
+    if api("enter the promotion into the ledger", settled).await? {
+        return Ok(Receipt::Settled);
+    }
+    Ok(Receipt::Trouble(Trouble {
+        kind: TroubleKind::RegistryUnavailable,
+        problem: format!(
+            "the claim on '{to}' has gone to another promotion before this one was entered into the ledger"
+        ),
+        not_before: None,
+    }))
+}
+
+fn ledger_entry(
+    promotion: &Promotion,
+    record: &Option<crate::domain::artifact::Digest>,
+    plan: &Plan,
+) -> Result<LedgerEntry> {
+    let intent = promotion
+        .status
+        .as_ref()
+        .and_then(|status| status.intent.as_ref())
+        .ok_or(Error::Restless(0))?;
+    Ok(LedgerEntry {
+        version: plan.route.version.to_string(),
+        digest: plan.digest.to_string(),
+        promoted_at: Time(intent.decided_at.0),
+        by: promotion.spec.requested_by.clone(),
+        promotion: promotion.metadata.name.clone(),
+        uid: promotion.metadata.uid.clone(),
+        record: record.as_ref().map(ToString::to_string),
+    })
+}
+
+/// The bytes of the pinned manifest: as they were read when the plan was made, else by digest.
+async fn manifest(
+    pass: &Pass<'_>,
+    registry: &Registry,
+    plan: &Plan,
+) -> Result<RawManifest, Stopped> {
+    let repository = &plan.route.repository;
+    if let Some(kept) = pass.ctx.manifests.get(repository, &plan.digest) {
+        return Ok(kept);
+    }
+    let found: Result<_, RegistryError> = registry
+        .get_manifest(repository, &Reference::from(&plan.digest))
+        .await;
+    let Some(manifest) = found? else {
+        return Err(Stopped::Trouble(Trouble {
+            kind: TroubleKind::RegistryUnavailable,
+            problem: format!(
+                "the manifest {repository}@{} is gone from the registry",
+                plan.digest
+            ),
+            not_before: None,
+        }));
+    };
+    pass.ctx.manifests.insert(repository, &manifest);
+    Ok(manifest)
+}
+
+fn pinned(pass: &Pass<'_>) -> Result<Plan, Stopped> {
+    pass.observed
+        .plan
+        .clone()
+        .ok_or_else(|| Error::Restless(0).into())
+}

@@ -1,0 +1,180 @@
+use floe_gate::redact::redact;
+use floe_gate::tail::cut_end;
+use floe_gate::{Finding, Severity, Summary};
+use jiff::Timestamp;
+
+use super::facts::ContainerState;
+use super::judge::{GateOutcome, Limits};
+
+/// Most bytes of a text that the cluster wrote, inside one of our messages.
+const MAX_FOREIGN: usize = 400;
+/// Most findings that a message names; all of them are in the result.
+const MAX_NAMED: usize = 3;
+
+/// What the end of the gate's container says.
+pub(super) struct Verdict {
+    pub(super) outcome: GateOutcome,
+    pub(super) message: String,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) output: Option<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Verdict {
+    pub(super) fn of(outcome: GateOutcome, message: String, finished: Option<Timestamp>) -> Self {
+        Self {
+            outcome,
+            message,
+            started_at: None,
+            finished_at: finished,
+            output: None,
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// What a container that has ended says; nothing for one that has not.
+pub(super) fn verdict_of(state: &ContainerState, limits: &Limits) -> Option<Verdict> {
+    let ContainerState::Terminated {
+        exit_code,
+        reason,
+        message,
+        finished_at,
+        ..
+    } = state
+    else {
+        return None;
+    };
+    let error = |message: String| Verdict::of(GateOutcome::Error, message, *finished_at);
+    if reason == "OOMKilled" {
+        return Some(error(
+            "the command ran out of memory and was killed; raise the gate's resources.memory"
+                .into(),
+        ));
+    }
+    let said = message.as_deref().unwrap_or_default();
+    Some(match Summary::parse(said.as_bytes()) {
+        Ok(summary) => by_summary(&summary, *exit_code, *finished_at, limits),
+        // Other reasons come from the node: it could not run the container, and says why.
+        Err(_) if !matches!(reason.as_str(), "" | "Completed" | "Error") => error(format!(
+            "the container could not be run ({reason}: {})",
+            foreign(said)
+        )),
+        Err(_) if said.is_empty() => error(format!(
+            "it ended with exit code {exit_code}, but handed over no result"
+        )),
+        Err(why) => error(format!(
+            "it ended with exit code {exit_code}, but its result cannot be read: {why}"
+        )),
+    })
+}
+
+fn by_summary(
+    summary: &Summary,
+    exit_code: i32,
+    finished_at: Option<Timestamp>,
+    limits: &Limits,
+) -> Verdict {
+    let (outcome, message) = outcome_of(summary, exit_code, limits);
+    Verdict {
+        outcome,
+        message,
+        started_at: summary.started_at.parse().ok(),
+        finished_at,
+        output: (outcome != GateOutcome::Passed).then(|| redact_lines(&summary.output)),
+        findings: summary.findings.clone().unwrap_or_default(),
+    }
+}
+
+fn outcome_of(summary: &Summary, exit_code: i32, limits: &Limits) -> (GateOutcome, String) {
+    let findings = summary.findings.as_deref().unwrap_or_default();
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .count();
+    if summary.exit_code != exit_code {
+        let message = format!(
+            "its result contradicts itself: the container exited with {exit_code}, its summary says {}",
+            summary.exit_code
+        );
+        return (GateOutcome::Error, message);
+    }
+    if let Some(error) = &summary.error {
+        return (GateOutcome::Error, foreign(error));
+    }
+    if summary.timed_out {
+        // One text for every time-out, so that people and alerts can look for it.
+        let message = format!(
+            "the command ran longer than its limit of {} s and was stopped",
+            limits.timeout_seconds
+        );
+        return (GateOutcome::TimedOut, message);
+    }
+    if exit_code == 0 && (errors > 0 || summary.omitted > 0 && findings.is_empty()) {
+        let message =
+            format!("its result contradicts itself: exit code 0, but {errors} findings are errors");
+        return (GateOutcome::Error, message);
+    }
+    if exit_code == 0 {
+        return (GateOutcome::Passed, passed_message(summary, findings));
+    }
+    (GateOutcome::Failed, failed_message(summary, findings))
+}
+
+fn passed_message(summary: &Summary, findings: &[Finding]) -> String {
+    let note = summary.output.lines().next_back().unwrap_or_default();
+    match findings {
+        // floe's own check ends with one line that says what it looked at.
+        [] if summary.findings.is_some() && !note.is_empty() => foreign(note),
+        [] => "passed".to_owned(),
+        _ => format!("passed with {}", named(findings, summary.omitted)),
+    }
+}
+
+fn failed_message(summary: &Summary, findings: &[Finding]) -> String {
+    if !findings.is_empty() {
+        return named(findings, summary.omitted);
+    }
+    let exit_code = summary.exit_code;
+    match summary
+        .output
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+    {
+        Some(last) => format!("the command exited with {exit_code}: {}", foreign(last)),
+        None => format!("the command exited with {exit_code} and printed nothing"),
+    }
+}
+
+/// `5 findings: a.yaml#/x: ... (rule); ... and 2 more`.
+fn named(findings: &[Finding], omitted: u64) -> String {
+    let total = findings.len() as u64 + omitted;
+    let mut first: Vec<String> = findings
+        .iter()
+        .take(MAX_NAMED)
+        .map(|f| foreign(&f.to_string()))
+        .collect();
+    let left = total - first.len() as u64;
+    if left > 0 {
+        first.push(format!("and {left} more"));
+    }
+    let word = if total == 1 { "finding" } else { "findings" };
+    format!("{total} {word}: {}", first.join("; "))
+}
+
+/// A text that the cluster or a command wrote, on one line, without secrets, and not too long.
+pub(super) fn foreign(text: &str) -> String {
+    let words: Vec<&str> = text
+        .split(|character: char| character.is_whitespace() || character.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut line = redact(&words.join(" "));
+    cut_end(&mut line, MAX_FOREIGN);
+    line
+}
+
+fn redact_lines(text: &str) -> String {
+    text.lines().map(redact).collect::<Vec<_>>().join("\n")
+}

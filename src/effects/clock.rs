@@ -1,0 +1,17 @@
+//! The only `now()`.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The time, to the second: Kubernetes stores no more in its objects, and what is written into a record
+/// must be what is read back.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// How long until this time; zero when it has passed.
+pub fn until(time: Timestamp) -> std::time::Duration {
+    let left = time.duration_since(now()).max(SignedDuration::ZERO);
+    std::time::Duration::try_from(left).unwrap_or_default()
+}

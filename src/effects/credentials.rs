@@ -1,0 +1,137 @@
+//! From a policy's Secrets to access to a registry. Secrets are read by name, never watched.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+use crate::api::ArtifactSource;
+use crate::domain::artifact::Repository;
+use crate::effects::registry::{Access, login_for};
+
+/// How long a Secret is believed before it is read again.
+const FRESH: Duration = Duration::from_mins(1);
+/// Most Secrets kept.
+const MOST: usize = 256;
+/// Key of the Secret that holds registry credentials (Kubernetes, `kubernetes.io/dockerconfigjson`).
+const DOCKER_CONFIG: &str = ".dockerconfigjson";
+/// Key of the Secret that holds a certificate authority.
+const CA: &str = "ca.crt";
+
+/// Why there is no access.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAccess {
+    /// The Secret is missing or malformed: somebody has to mend it.
+    #[error("{0}")]
+    Missing(String),
+    /// The API server could not be asked.
+    #[error("cannot read Secret '{name}': {source}")]
+    Api {
+        /// Name of the Secret.
+        name: String,
+        /// What the client said.
+        source: Box<kube::Error>,
+    },
+}
+
+type SecretData = BTreeMap<String, ByteString>;
+
+/// Secrets that were read a moment ago.
+#[derive(Default)]
+pub struct Credentials {
+    read: Mutex<BTreeMap<(String, String), (Instant, SecretData)>>,
+}
+
+impl Credentials {
+    /// Access to the registry of an artifact, with the Secrets that its policy names.
+    ///
+    /// # Errors
+    /// `Missing` names the Secret and what is wrong with it; `Api` when it could not be read.
+    pub async fn access(
+        &self,
+        client: &Client,
+        namespace: &str,
+        source: &ArtifactSource,
+        repository: &Repository,
+    ) -> Result<Access, NoAccess> {
+        let mut access = Access::to(repository);
+        access.plain_http = source.plain_http;
+        if let Some(credentials) = &source.credentials {
+            let name = &credentials.secret_name;
+            let payload = self.value(client, namespace, name, DOCKER_CONFIG).await?;
+            let login = login_for(&payload, repository).map_err(|why| {
+                NoAccess::Missing(format!("Secret '{name}' in namespace '{namespace}': {why}"))
+            })?;
+            access.credentials = Some(login);
+        }
+        if let Some(name) = &source.ca_secret_name {
+            access.ca_pem = Some(self.value(client, namespace, name, CA).await?);
+        }
+        Ok(access)
+    }
+
+    /// Reads the Secrets of a namespace anew the next time: a registry has refused what they hold.
+    pub fn forget(&self, namespace: &str) {
+        self.lock().retain(|(kept, _), _| kept != namespace);
+    }
+
+    async fn value(
+        &self,
+        client: &Client,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<Vec<u8>, NoAccess> {
+        let data = self.data(client, namespace, name).await?;
+        data.get(key).map(|value| value.0.clone()).ok_or_else(|| {
+            NoAccess::Missing(format!(
+                "Secret '{name}' in namespace '{namespace}' has no key '{key}'"
+            ))
+        })
+    }
+
+    async fn data(
+        &self,
+        client: &Client,
+        namespace: &str,
+        name: &str,
+    ) -> Result<SecretData, NoAccess> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let kept = self
+            .lock()
+            .get(&key)
+            .filter(|(read_at, _)| read_at.elapsed() < FRESH)
+            .map(|(_, data)| data.clone());
+        if let Some(data) = kept {
+            return Ok(data);
+        }
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+        let found = secrets
+            .get_opt(name)
+            .await
+            .map_err(|source| NoAccess::Api {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })?;
+        let Some(secret) = found else {
+            return Err(NoAccess::Missing(format!(
+                "there is no Secret '{name}' in namespace '{namespace}'"
+            )));
+        };
+        let data = secret.data.unwrap_or_default();
+        let mut read = self.lock();
+        read.retain(|_, (read_at, _)| read_at.elapsed() < FRESH);
+        if read.len() < MOST {
+            read.insert(key, (Instant::now(), data.clone()));
+        }
+        Ok(data)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), (Instant, SecretData)>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

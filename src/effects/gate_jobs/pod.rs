@@ -1,0 +1,342 @@
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, KeyToPath, PodSecurityContext, PodSpec,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::domain::gates::{FETCH_CONTAINER, GATE_CONTAINER, GateKind, JobRequest};
+
+/// User and group of our own containers, and of the command when the policy names no user.
+const NOBODY: i64 = 65_532;
+/// From TERM to KILL when the Pod is ended, in seconds: as long as floe-gate gives its command.
+const GRACE_SECONDS: i64 = 5;
+/// How much later than all other limits the Pod's own deadline comes, in seconds: it is a backstop.
+const DEADLINE_SLACK_SECONDS: i64 = 60;
+
+const ARTIFACT_DIR: &str = "/floe/artifact";
+const BIN_DIR: &str = "/floe/bin";
+const HOME_DIR: &str = "/floe/home";
+const FLOE_GATE_IN_IMAGE: &str = "/usr/local/bin/floe-gate";
+const FLOE_GATE: &str = "/floe/bin/floe-gate";
+const CREDENTIALS_DIR: &str = "/floe/credentials";
+const CA_DIR: &str = "/floe/ca";
+
+/// Writable folders: name of the volume, path, and how much may be written.
+const ARTIFACT: (&str, &str, &str) = ("artifact", ARTIFACT_DIR, "128Mi");
+const BIN: (&str, &str, &str) = ("bin", BIN_DIR, "16Mi");
+const TMP: (&str, &str, &str) = ("tmp", "/tmp", "1Gi");
+const HOME: (&str, &str, &str) = ("home", HOME_DIR, "1Gi");
+
+/// The Pod of a gate.
+pub(super) fn pod_spec(request: &JobRequest) -> PodSpec {
+    let own_check = request.spec.kind == GateKind::PolicyCompliance;
+    let (init, main) = if own_check {
+        (None, validate_container(request))
+    } else {
+        (
+            Some(vec![fetch_container(request)]),
+            gate_container(request),
+        )
+    };
+    let user = request.spec.run_as_user.unwrap_or(NOBODY);
+    PodSpec {
+        restart_policy: Some("Never".to_owned()),
+        active_deadline_seconds: Some(
+            i64::from(request.start_timeout_seconds)
+                + i64::from(request.spec.timeout_seconds)
+                + DEADLINE_SLACK_SECONDS,
+        ),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(user),
+            run_as_group: Some(NOBODY),
+            fs_group: Some(NOBODY),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        init_containers: init,
+        containers: vec![main],
+        volumes: Some(volumes(request, own_check)),
+        ..PodSpec::default()
+    }
+}
+
+/// PolicyCompliance: fetches and checks in one container, because every further container costs
+/// the Pod a second.
+fn validate_container(request: &JobRequest) -> Container {
+    let mut args = vec![
+        "gate".to_owned(),
+        "validate".to_owned(),
+        "--strict".to_owned(),
+    ];
+    args.extend(["--version".to_owned(), request.version.clone()]);
+    args.extend(fetch_args(request));
+    let mut mounts = vec![
+        mount(&ARTIFACT, false),
+        mount(&TMP, false),
+        mount(&HOME, false),
+    ];
+    mounts.extend(secret_mounts(request));
+    Container {
+        resources: Some(own_resources()),
+        volume_mounts: Some(mounts),
+        env: Some(vec![variable("HOME", HOME_DIR)]),
+        ..own_container(GATE_CONTAINER, request, args)
+    }
+}
+
+fn fetch_container(request: &JobRequest) -> Container {
+    let mut args = vec!["gate".to_owned(), "fetch".to_owned()];
+    args.extend(fetch_args(request));
+    for (flag, path) in [("--bin-from", FLOE_GATE_IN_IMAGE), ("--bin-to", FLOE_GATE)] {
+        args.extend([flag.to_owned(), path.to_owned()]);
+    }
+    let mut mounts = vec![
+        mount(&ARTIFACT, false),
+        mount(&BIN, false),
+        mount(&TMP, false),
+    ];
+    mounts.extend(secret_mounts(request));
+    Container {
+        resources: Some(own_resources()),
+        volume_mounts: Some(mounts),
+        env: Some(vec![variable("HOME", "/tmp")]),
+        ..own_container(FETCH_CONTAINER, request, args)
+    }
+}
+
+fn gate_container(request: &JobRequest) -> Container {
+    let spec = &request.spec;
+    let mut command = vec![
+        FLOE_GATE.to_owned(),
+        "exec".to_owned(),
+        "--timeout".to_owned(),
+        spec.timeout_seconds.to_string(),
+        "--".to_owned(),
+    ];
+    command.extend(spec.command.iter().cloned());
+    Container {
+        name: GATE_CONTAINER.to_owned(),
+        image: Some(spec.image.clone()),
+        // The program and its arguments stay apart only in the policy; for the Pod they are one line.
+        command: Some(command),
+        args: Some(spec.args.clone()).filter(|args| !args.is_empty()),
+        env: Some(environment(request)),
+        resources: Some(gate_resources(request)),
+        security_context: Some(restricted()),
+        termination_message_path: Some("/dev/termination-log".to_owned()),
+        termination_message_policy: Some("File".to_owned()),
+        volume_mounts: Some(vec![
+            mount(&ARTIFACT, true),
+            mount(&BIN, true),
+            mount(&TMP, false),
+            mount(&HOME, false),
+        ]),
+        ..Container::default()
+    }
+}
+
+/// A container of our image.
+fn own_container(name: &str, request: &JobRequest, args: Vec<String>) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(request.operator_image.clone()),
+        image_pull_policy: request.operator_image_pull_policy.clone(),
+        command: Some(vec!["/usr/local/bin/floe".to_owned()]),
+        args: Some(args),
+        security_context: Some(SecurityContext {
+            // The policy's user is for its command; our files must not belong to it.
+            run_as_user: Some(NOBODY),
+            ..restricted()
+        }),
+        termination_message_path: Some("/dev/termination-log".to_owned()),
+        termination_message_policy: Some("File".to_owned()),
+        ..Container::default()
+    }
+}
+
+fn fetch_args(request: &JobRequest) -> Vec<String> {
+    let mut args = vec![
+        "--reference".to_owned(),
+        reference(request),
+        "--out".to_owned(),
+        ARTIFACT_DIR.to_owned(),
+    ];
+    if request.credentials_secret.is_some() {
+        args.extend([
+            "--docker-config".to_owned(),
+            format!("{CREDENTIALS_DIR}/config.json"),
+        ]);
+    }
+    if request.ca_secret.is_some() {
+        args.extend(["--ca".to_owned(), format!("{CA_DIR}/ca.crt")]);
+    }
+    if request.plain_http {
+        args.push("--plain-http".to_owned());
+    }
+    args
+}
+
+/// What the command finds in its environment. The user's variables come last, and none of them may
+/// carry our names, so that their order does not matter.
+fn environment(request: &JobRequest) -> Vec<EnvVar> {
+    let mut environment = vec![
+        variable("FLOE_ARTIFACT", &request.artifact),
+        variable("FLOE_VERSION", &request.version),
+        variable("FLOE_DIGEST", request.digest.as_str()),
+        variable("FLOE_REFERENCE", &reference(request)),
+        variable("FLOE_FROM", request.from.as_deref().unwrap_or_default()),
+        variable("FLOE_TO", &request.to),
+        variable("FLOE_PROMOTION", &request.request.name),
+        variable("FLOE_ARTIFACT_DIR", ARTIFACT_DIR),
+        variable("HOME", HOME_DIR),
+    ];
+    for own in &request.spec.env {
+        if own.name.starts_with("FLOE_") {
+            continue;
+        }
+        // The policy may set HOME to another folder; the later entry would win, but say it once.
+        environment.retain(|known| known.name != own.name);
+        environment.push(variable(&own.name, &own.value));
+    }
+    environment
+}
+
+fn reference(request: &JobRequest) -> String {
+    format!("{}@{}", request.repository, request.digest)
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    }
+}
+
+fn volumes(request: &JobRequest, own_check: bool) -> Vec<Volume> {
+    let mut folders = vec![ARTIFACT, TMP, HOME];
+    if !own_check {
+        folders.push(BIN);
+    }
+    let mut volumes: Vec<Volume> = folders
+        .iter()
+        .map(|(name, _, limit)| Volume {
+            name: (*name).to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(Quantity((*limit).to_owned())),
+                medium: None,
+            }),
+            ..Volume::default()
+        })
+        .collect();
+    if let Some(secret) = &request.credentials_secret {
+        volumes.push(secret_volume(
+            "credentials",
+            secret,
+            ".dockerconfigjson",
+            "config.json",
+        ));
+    }
+    if let Some(secret) = &request.ca_secret {
+        volumes.push(secret_volume("ca", secret, "ca.crt", "ca.crt"));
+    }
+    volumes
+}
+
+/// One key of a Secret, as one file; its other keys are not for us.
+fn secret_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(0o440),
+            items: Some(vec![KeyToPath {
+                key: key.to_owned(),
+                path: path.to_owned(),
+                mode: None,
+            }]),
+            optional: Some(false),
+        }),
+        ..Volume::default()
+    }
+}
+
+fn secret_mounts(request: &JobRequest) -> Vec<VolumeMount> {
+    let secrets = [
+        (
+            request.credentials_secret.is_some(),
+            "credentials",
+            CREDENTIALS_DIR,
+        ),
+        (request.ca_secret.is_some(), "ca", CA_DIR),
+    ];
+    secrets
+        .into_iter()
+        .filter(|(wanted, _, _)| *wanted)
+        .map(|(_, name, path)| mount(&(name, path, ""), true))
+        .collect()
+}
+
+fn mount((name, path, _): &(&str, &str, &str), read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: (*name).to_owned(),
+        mount_path: (*path).to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            add: None,
+            drop: Some(vec!["ALL".to_owned()]),
+        }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn own_resources() -> ResourceRequirements {
+    quantities(
+        &[("cpu", "50m"), ("memory", "64Mi")],
+        &[("memory", "512Mi")],
+    )
+}
+
+fn gate_resources(request: &JobRequest) -> ResourceRequirements {
+    let cpu = request.spec.cpu.as_deref().unwrap_or("100m");
+    let memory = request.spec.memory.as_deref().unwrap_or("128Mi");
+    let limits: Vec<(&str, &str)> = request
+        .spec
+        .memory
+        .as_deref()
+        .map(|limit| ("memory", limit))
+        .into_iter()
+        .collect();
+    quantities(&[("cpu", cpu), ("memory", memory)], &limits)
+}
+
+fn quantities(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> ResourceRequirements {
+    let map = |list: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
+        list.iter()
+            .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned())))
+            .collect()
+    };
+    ResourceRequirements {
+        requests: Some(map(requests)),
+        limits: Some(map(limits)).filter(|limits| !limits.is_empty()),
+        claims: None,
+    }
+}

@@ -1,0 +1,126 @@
+//! Logs and metrics.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+/// What the operator counts. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    ended: Family<EndedLabels, Counter>,
+    passes: Family<KindLabels, Counter>,
+    failures: Family<FailureLabels, Counter>,
+    pass_seconds: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedLabels {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    kind: String,
+    error: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let (ended, passes, failures) = (Family::default(), Family::default(), Family::default());
+        let pass_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let mut registry = Registry::with_prefix("floe");
+        registry.register(
+            "promotions_ended",
+            "Promotions that have ended, by reason",
+            Family::clone(&ended),
+        );
+        registry.register(
+            "passes",
+            "Passes of a controller, by kind",
+            Family::clone(&passes),
+        );
+        registry.register(
+            "pass_failures",
+            "Passes that failed and are tried again, by kind and error",
+            Family::clone(&failures),
+        );
+        registry.register(
+            "promotion_pass_seconds",
+            "Time of a pass over a Promotion, in seconds",
+            pass_seconds.clone(),
+        );
+        Self {
+            registry: Arc::new(registry),
+            ended,
+            passes,
+            failures,
+            pass_seconds,
+        }
+    }
+}
+
+impl Metrics {
+    /// A promotion has ended.
+    pub fn ended(&self, reason: &str) {
+        self.ended
+            .get_or_create(&EndedLabels {
+                reason: reason.to_owned(),
+            })
+            .inc();
+    }
+
+    /// A pass went well.
+    pub fn pass(&self, kind: &str) {
+        self.passes
+            .get_or_create(&KindLabels {
+                kind: kind.to_owned(),
+            })
+            .inc();
+    }
+
+    /// How long a pass over a promotion took.
+    pub fn pass_took(&self, duration: std::time::Duration) {
+        self.pass_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A pass failed.
+    pub fn failed_pass(&self, kind: &str, error: &str) {
+        self.failures
+            .get_or_create(&FailureLabels {
+                kind: kind.to_owned(),
+                error: error.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Everything, as OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Starts logging to standard error: one JSON object a line, at the level of `filter` (as `RUST_LOG` has it).
+pub fn start_logging(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
