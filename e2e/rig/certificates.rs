@@ -39,7 +39,8 @@ impl Authority {
     }
 }
 
-/// A private key by itself, as PEM.
-pub fn private_key() -> String {
-    KeyPair::generate().expect("make a key").serialize_pem()
+/// A private key and its public key, as PEM.
+pub fn key_pair() -> (String, String) {
+    let key = KeyPair::generate().expect("make a key");
+    (key.serialize_pem(), key.public_key_pem())
 }

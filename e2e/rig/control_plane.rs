@@ -8,7 +8,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
-use crate::certificates::{Authority, private_key};
+use crate::certificates::{Authority, key_pair};
 use crate::process::{Process, free_address, tool};
 use crate::wait::seconds;
 
@@ -200,12 +200,15 @@ fn api_server_args(folder: &Path, authority: &Authority, etcd: &str, port: u16, 
         path.display().to_string()
     };
     let serving = authority.for_loopback();
-    let service_account_key = file("service-account.key", &private_key());
+    let (private, public) = key_pair();
     let tokens: String = Identity::ALL
         .iter()
         .map(|who| format!("{},{},{},\"{}\"\n", who.token(), who.user(), who.user(), who.groups()))
         .collect();
-    let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata}]}";
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
+        "omitStages": ["RequestReceived"], "rules": [{ "level": "Metadata" }],
+    });
     [
         ("etcd-servers", etcd.to_owned()),
         ("bind-address", "127.0.0.1".to_owned()),
@@ -222,9 +225,9 @@ fn api_server_args(folder: &Path, authority: &Authority, etcd: &str, port: u16, 
         // Nobody makes the ServiceAccount 'default' here.
         ("disable-admission-plugins", "ServiceAccount".to_owned()),
         ("service-account-issuer", "https://rig.invalid".to_owned()),
-        ("service-account-key-file", service_account_key.clone()),
-        ("service-account-signing-key-file", service_account_key),
-        ("audit-policy-file", file("audit-policy.yaml", policy)),
+        ("service-account-key-file", file("service-account.pub", &public)),
+        ("service-account-signing-key-file", file("service-account.key", &private)),
+        ("audit-policy-file", file("audit-policy.json", &policy.to_string())),
         ("audit-log-path", audit_log.display().to_string()),
     ]
     .into_iter()

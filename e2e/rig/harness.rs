@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use futures::stream::{self, StreamExt as _};
 
 use crate::control_plane::ControlPlane;
@@ -22,7 +22,7 @@ const LIMIT: Duration = seconds(900);
 /// One test: its name is a sentence.
 pub struct Test {
     pub name: &'static str,
-    pub run: fn(Rig) -> BoxFuture<'static, ()>,
+    pub run: fn(Rig) -> LocalBoxFuture<'static, ()>,
 }
 
 /// Makes [`Test`]s from async functions that take a [`Rig`].
@@ -85,8 +85,18 @@ pub fn run(all: Vec<Test>) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    // The message is printed with the test's own diagnosis; here only where it was.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        println!("rig: panic at {at}");
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("start tokio");
-    runtime.block_on(run_all(chosen))
+    // Tests stay on this thread; proxies and watches run on the others.
+    let all = AssertUnwindSafe(run_all(chosen)).catch_unwind();
+    tokio::task::LocalSet::new().block_on(&runtime, all).unwrap_or_else(|panic| {
+        println!("rig: {}", text_of(&*panic));
+        ExitCode::FAILURE
+    })
 }
 
 fn matches(name: &str, word: &str, exact: bool) -> bool {
@@ -135,7 +145,7 @@ async fn run_all(tests: Vec<Test>) -> ExitCode {
 /// Runs a test; its name when it failed.
 async fn run_one(test: Test, rig: Rig) -> Option<&'static str> {
     let began = Instant::now();
-    let running = tokio::spawn(AssertUnwindSafe((test.run)(rig.clone())).catch_unwind());
+    let running = tokio::task::spawn_local(AssertUnwindSafe((test.run)(rig.clone())).catch_unwind());
     let stop = running.abort_handle();
     let outcome = tokio::time::timeout(LIMIT, running).await;
     stop.abort();
@@ -145,16 +155,18 @@ async fn run_one(test: Test, rig: Rig) -> Option<&'static str> {
             println!("test {} ... ok ({took:.1} s)", test.name);
             return None;
         }
-        Ok(Ok(Err(panic))) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-        }
+        Ok(Ok(Err(panic))) => text_of(&*panic),
         Ok(Err(why)) => why.to_string(),
         Err(_) => format!("still running after {LIMIT:?}"),
     };
     let more: Vec<String> = rig.notes.diagnoses.lock().expect("no holder panics").iter().map(|tell| tell()).collect();
     println!("test {} ... FAILED ({took:.1} s)\n{problem}\n{}\n", test.name, more.join("\n"));
     Some(test.name)
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 /// A folder of this run; those of runs that have ended are removed, but for the last one that failed.

@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test rig [-- WORD...]` runs the tests whose names contain a word.
 
+#![expect(unreachable_pub, reason = "a program has no outside")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -160,7 +160,7 @@ impl Forwarder {
         *response.headers_mut() = without_hops(upstream.headers());
         let body = if watch {
             let stream = upstream.bytes_stream().map_ok(Frame::data).map_err(|why| Cut(why.to_string()));
-            BodyExt::boxed_unsync(StreamBody::new(stream))
+            StreamBody::new(stream).boxed_unsync()
         } else {
             let bytes = upstream.bytes().await.map_err(|why| Cut(why.to_string()))?;
             full(bytes)
