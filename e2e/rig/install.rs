@@ -1,33 +1,43 @@
-//! What `helm install` would bring: CRDs, admission policies, rights.
+//! What `helm install` brings, without the operator itself: CRDs, rights, admission policies.
 
 use std::path::Path;
 
 use floe::api::Promotion;
 use kube::Api;
 use kube::api::PostParams;
+use tokio::process::Command;
 
 use crate::control_plane::{ControlPlane, Identity};
 use crate::kubectl::Kubectl;
+use crate::process::tool;
 use crate::wait::{seconds, until};
 
 /// Installs everything and waits until it is in force.
 pub async fn install(control_plane: &ControlPlane, folder: &Path) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let kubectl = Kubectl::new(control_plane, folder, Identity::Admin);
-    let crds: Vec<String> = floe::api::all_crds().iter().map(|crd| serde_json::to_string(crd).expect("JSON")).collect();
-    apply(&kubectl, &["-f", "-"], &crds.join("\n---\n")).await;
+    control_plane.namespace("floe-system").await;
+    apply(&kubectl, &render(&["crds"]).await).await;
     let established = ["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"];
     kubectl.run(&established, "").await.unwrap_or_else(|why| panic!("CRDs: {why}"));
-    let admission = root.join("config/admission").display().to_string();
-    apply(&kubectl, &["-f", &admission], "").await;
-    apply(&kubectl, &["-f", "-"], include_str!("rights.yaml")).await;
-    control_plane.namespace("floe-system").await;
+    apply(&kubectl, &render(&["serviceaccount", "rbac", "user-roles", "admission"]).await).await;
+    apply(&kubectl, include_str!("rights.yaml")).await;
     until_stamped(control_plane).await;
 }
 
-async fn apply(kubectl: &Kubectl, what: &[&str], input: &str) {
-    let args = [&["apply", "--server-side"], what].concat();
-    kubectl.run(&args, input).await.unwrap_or_else(|why| panic!("kubectl {}: {why}", args.join(" ")));
+/// These templates of the chart.
+async fn render(templates: &[&str]) -> String {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/floe");
+    let mut helm = Command::new(tool("helm"));
+    // `floe` in `floe-system` makes the ServiceAccount whose name the operator's token stands for.
+    helm.args(["template", "floe"]).arg(&chart).args(["--namespace=floe-system", "--set=admission.mode=Mutating"]);
+    helm.args(templates.iter().map(|name| format!("--show-only=templates/{name}.yaml")));
+    let output = helm.output().await.expect("run helm");
+    assert!(output.status.success(), "helm template: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("YAML")
+}
+
+async fn apply(kubectl: &Kubectl, objects: &str) {
+    kubectl.run(&["apply", "--server-side", "-f", "-"], objects).await.unwrap_or_else(|why| panic!("kubectl apply: {why}"));
 }
 
 /// Admission policies take about a second to act.

@@ -25,6 +25,7 @@ mod registries;
 mod wait;
 mod world;
 
+mod main_scenario;
 mod rig_itself;
 
 use harness::{Test, tests};
@@ -35,6 +36,9 @@ fn main() -> std::process::ExitCode {
         rig_itself::a_process_is_killed_before_or_after_its_request,
         rig_itself::gate_jobs_end_as_the_test_wishes,
         rig_itself::who_asks_is_stamped_by_the_api_server,
+        main_scenario::a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each,
+        main_scenario::applying_a_promotion_again_does_nothing_also_after_it_was_deleted,
+        main_scenario::a_failing_gate_stops_the_promotion_and_a_warning_one_does_not,
     ];
     harness::run(all)
 }

@@ -249,6 +249,12 @@ impl World {
     }
 }
 
+/// This many gates of users: `gate-1`, `gate-2`, ….
+pub fn gates(count: usize) -> Vec<Value> {
+    let gate = |number| json!({ "name": format!("gate-{number}"), "type": "Tests", "image": "rig.invalid/tests:1", "command": ["/bin/test"] });
+    (1..=count).map(gate).collect()
+}
+
 /// The status of a condition: `True`, `False`, `Unknown`, or nothing.
 pub fn condition(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition], wanted: &str) -> String {
     conditions.iter().find(|one| one.type_ == wanted).map(|one| one.status.clone()).unwrap_or_default()

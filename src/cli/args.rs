@@ -22,7 +22,10 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the operator.
-    Operator(OperatorArguments),
+    Operator(Box<OperatorArguments>),
+    /// Fetch an artifact, or check its documents: what the operator's image does in gate Pods.
+    #[command(subcommand)]
+    Gate(super::gate::GateCommand),
     /// Print the custom resource definitions as YAML.
     Crds,
 }

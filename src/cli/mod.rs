@@ -2,6 +2,7 @@
 
 mod args;
 mod exit_code;
+mod gate;
 mod operator;
 mod output;
 
@@ -17,7 +18,8 @@ pub async fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     match arguments.command {
-        Command::Operator(arguments) => operator::run(arguments).await,
+        Command::Operator(arguments) => operator::run(*arguments).await,
+        Command::Gate(command) => gate::run(command).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),
     }
 }

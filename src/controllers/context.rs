@@ -45,6 +45,9 @@ pub(super) struct Stores {
     pub pods: Store<Pod>,
 }
 
+/// Namespace and name.
+type NamespacedName = (String, String);
+
 /// What every pass needs.
 pub(super) struct Context {
     /// Kubernetes.
@@ -64,7 +67,7 @@ pub(super) struct Context {
     /// Counters.
     pub metrics: Metrics,
     /// Jobs that were created and that the watch has not shown yet.
-    expected: Mutex<BTreeMap<(String, String), (Instant, Arc<Job>)>>,
+    expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
     written: Mutex<BTreeMap<String, Promotion>>,
     /// Failed passes in a row, by object.

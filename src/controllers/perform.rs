@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::error::{Error, Result, api};
 use super::observe::{gate_error, job_state};
 use super::pass::{Pass, Stopped};
+use super::report::PROMOTE;
 use super::{environments, write};
 use crate::api::{Intent, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
@@ -141,7 +142,7 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
         plan.digest,
         names.join(", ")
     );
-    pass.note(false, "GatesStarted", text);
+    pass.note(false, PROMOTE, "GatesStarted", text);
     Ok(Receipt::Pinned(plan))
 }
 

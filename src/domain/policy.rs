@@ -145,6 +145,14 @@ impl Environments {
 }
 
 impl Environment {
+    /// Whether it takes from there; without a name, whether it takes what was published.
+    pub fn takes_from(&self, from: Option<&str>) -> bool {
+        match from {
+            Some(from) => self.promotes_from.iter().any(|name| name == from),
+            None => self.promotes_from.is_empty(),
+        }
+    }
+
     /// Reads one policy and checks what can be checked without the others.
     pub fn of(policy: &api::EnvironmentPolicy) -> Self {
         let spec = &policy.spec;

@@ -419,3 +419,7 @@ fn later(time: Timestamp, seconds: u32) -> Timestamp {
     time.saturating_add(SignedDuration::from_secs(i64::from(seconds)))
         .unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;
