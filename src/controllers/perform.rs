@@ -240,10 +240,11 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
         return Err(Error::Restless(0).into());
     };
     let intent = intent(pass, &plan, environment);
+    let policy = intent.policy.digest.clone();
     let generation = pass.promotion.metadata.generation.unwrap_or_default();
     let status = with_intent(&pass.status(), generation, &pass.observed, intent, pass.now);
     pass.store_status("state the intent", status).await?;
-    Ok(Receipt::Intent)
+    Ok(Receipt::Intent(policy))
 }
 
 fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {

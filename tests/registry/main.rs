@@ -11,6 +11,8 @@ mod double;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod reading;

@@ -10,6 +10,8 @@ pub(in crate::cli) enum GateCommand {
     /// Write the files of an artifact into a folder, one for each layer with a title.
     Fetch(FetchArguments),
     /// Fetch an artifact and check its documents: form, version, literal secrets.
+    // Its own --version takes the place of the one that prints the program's version.
+    #[command(disable_version_flag = true)]
     Validate(ValidateArguments),
 }
 

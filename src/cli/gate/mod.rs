@@ -2,6 +2,7 @@
 
 mod args;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -109,7 +110,7 @@ async fn validate(arguments: &ValidateArguments) -> Result<(compliance::Report, 
     });
     let mut printed = lines(&fetched);
     for finding in &report.findings {
-        printed.push_str(&format!("{:?}: {finding}\n", finding.severity));
+        let _ = writeln!(printed, "{:?}: {finding}", finding.severity);
     }
     printed.push_str(&report.note);
     printed.push('\n');

@@ -15,9 +15,9 @@ pub enum Node {
     /// A text.
     Text(String),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<Self>),
     /// A map.
-    Map(Vec<(String, Node)>),
+    Map(Vec<(String, Self)>),
 }
 
 /// How a document is written.
@@ -76,6 +76,10 @@ fn yaml_options() -> serde_saphyr::Options {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the list of errors is open, and one sentence is enough for most of them"
+)]
 fn why_not_yaml(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as E;
     let mut cause = error.without_snippet();

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -96,7 +98,7 @@ fn documents_that_do_not_parse_are_refused() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..9 {
             let line = vec![format!("*a{}", level - 1); 9].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{line}]\n"));
+            writeln!(text, "a{level}: &a{level} [{line}]").unwrap();
         }
         text
     };
