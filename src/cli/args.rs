@@ -60,3 +60,14 @@ pub(super) struct OperatorArguments {
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub(super) log: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// clap checks this in development builds only, and only for the verb that is called.
+    #[test]
+    fn no_two_options_of_any_verb_have_one_name() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}
