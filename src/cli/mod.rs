@@ -4,6 +4,7 @@ mod args;
 mod exit_code;
 mod operator;
 mod output;
+mod platform;
 
 use clap::Parser as _;
 
@@ -17,6 +18,7 @@ pub async fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     match arguments.command {
+        Command::Platform(arguments) => platform::run(arguments).await,
         Command::Operator(arguments) => operator::run(arguments).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),
     }
