@@ -7,7 +7,8 @@ PATH=$PATH:/usr/sbin:/sbin                                # dockerd, nft and ip,
 
 docker_state=$FLOE_STATE/docker
 logs=$FLOE_STATE/logs
-export KUBECONFIG_OF_CLUSTER=$FLOE_STATE/kubeconfig
+KUBECONFIG_OF_CLUSTER=$FLOE_STATE/kubeconfig
+export KUBECACHEDIR=$FLOE_STATE/kube-cache # kubectl's, else in the home folder
 
 # Names the interface, the cgroup and the nftables table of this state folder's private daemon, so that
 # they can be found and removed when the daemon is dead. (An interface's name has at most 15 characters.)

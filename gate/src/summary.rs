@@ -167,13 +167,26 @@ impl Summary {
             return Err(NotASummary("it is not one JSON object".into()));
         }
         // serde_json's message quotes unknown field names and values: foreign text, so only its place is kept.
-        let summary: Self = serde_json::from_str(text).map_err(|error| {
+        // serde_json's message quotes unknown field names and values: foreign text, so only its place is kept.
+        let malformed = |error: serde_json::Error| {
             NotASummary(format!(
                 "it does not have the form of a summary (column {}, {:?} error)",
                 error.column(),
                 error.classify()
             ))
-        })?;
+        };
+        let summary: Self = serde_json::from_str(text).map_err(malformed)?;
+        // serde would also take a list for a finding, field by field.
+        let loose: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
+        let findings = loose["findings"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if !findings.iter().all(serde_json::Value::is_object) {
+            return Err(NotASummary(
+                "a finding does not have the form of a summary's".into(),
+            ));
+        }
         if summary.floe != VERSION {
             return Err(NotASummary(format!(
                 "it has version {}, only {VERSION} is known",

@@ -138,6 +138,13 @@ fn everything_that_is_not_exactly_a_summary_is_refused() {
             with("\"omitted\":0", "\"findings\":[{}],\"omitted\":0"),
             "form of a summary",
         ),
+        (
+            with(
+                "\"omitted\":0",
+                "\"findings\":[[\"Error\",\"r\",\"p\",\"\",\"m\"]],\"omitted\":0",
+            ),
+            "form of a summary",
+        ),
         (format!("{{{}}}", " ".repeat(5000)), "at most 4096"),
     ] {
         let problem = Summary::parse(bad.as_bytes()).unwrap_err().to_string();

@@ -289,3 +289,30 @@ fn a_wrong_call_says_how_it_is_called() {
             .contains("usage: floe-gate exec")
     );
 }
+
+#[test]
+fn as_first_process_it_reaps_orphans_and_nothing_writes_a_result_after_it() {
+    let unshare = ["--user", "--map-root-user", "--pid", "--fork"];
+    let allowed = Command::new("unshare").args(unshare).arg("true").status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        println!("left out: this machine gives no process namespaces to ordinary users");
+        return;
+    }
+    let gate = Gate::new("first-process");
+    // An orphan that leaves the group and writes a good result into the file, again and again.
+    let forged = r#"{"floe":1,"exitCode":0,"timedOut":false,"startedAt":"2026-08-01T12:00:00.000Z","durationMs":1,"output":"","omitted":0}"#;
+    let log = gate.log.display();
+    let script = format!(
+        "(true &) ; setsid sh -c 'while :; do echo \"$0\" > \"{log}\"; done' '{forged}' & sleep 0.3; exit 5"
+    );
+    let inner = gate.command(30, &["sh", "-c", &script]);
+    let output = Command::new("unshare")
+        .args(unshare)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(gate.summary().exit_code, 5);
+}

@@ -52,9 +52,9 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
 
 /// Every custom resource definition as one YAML stream.
 pub fn crds_yaml() -> String {
-    all_crds()
+    let documents = all_crds()
         .iter()
         .filter_map(|crd| serde_saphyr::to_string(crd).ok())
-        .map(|yaml| format!("---\n{yaml}"))
-        .collect()
+        .collect::<Vec<_>>();
+    format!("---\n{}", documents.join("---\n"))
 }

@@ -23,7 +23,10 @@ pub(super) enum Command {
     /// Publish, promote and look at versions.
     Platform(super::platform::PlatformArguments),
     /// Run the operator.
-    Operator(OperatorArguments),
+    Operator(Box<OperatorArguments>),
+    /// Fetch an artifact, or check its documents: what the operator's image does in gate Pods.
+    #[command(subcommand)]
+    Gate(super::gate::GateCommand),
     /// Print the custom resource definitions as YAML.
     Crds,
 }
@@ -62,4 +65,15 @@ pub(super) struct OperatorArguments {
     /// What is logged, as RUST_LOG writes it.
     #[arg(long, env = "RUST_LOG", hide_env_values = true, default_value = "info")]
     pub(super) log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// clap checks this in development builds only, and only for the verb that is called.
+    #[test]
+    fn no_two_options_of_any_verb_have_one_name() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod exit_code;
+mod gate;
 mod operator;
 mod output;
 mod platform;
@@ -19,7 +20,8 @@ pub async fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Platform(arguments) => platform::run(arguments).await,
-        Command::Operator(arguments) => operator::run(arguments).await,
+        Command::Operator(arguments) => operator::run(*arguments).await,
+        Command::Gate(command) => gate::run(command).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),
     }
 }

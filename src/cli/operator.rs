@@ -66,7 +66,9 @@ async fn client(arguments: &OperatorArguments) -> Result<Client, String> {
                 .map_err(|error| error.to_string())
         }
     };
-    let config = config.map_err(|error| format!("there is no access to a cluster: {error}"))?;
+    let mut config = config.map_err(|error| format!("there is no access to a cluster: {error}"))?;
+    // The client would send a create again and again within one call; passes are tried again as a whole.
+    config.default_retry = false;
     Client::try_from(config).map_err(|error| format!("there is no access to a cluster: {error}"))
 }
 

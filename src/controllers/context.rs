@@ -45,6 +45,9 @@ pub(super) struct Stores {
     pub pods: Store<Pod>,
 }
 
+/// Namespace and name.
+type NamespacedName = (String, String);
+
 /// What every pass needs.
 pub(super) struct Context {
     /// Kubernetes.
@@ -64,7 +67,7 @@ pub(super) struct Context {
     /// Counters.
     pub metrics: Metrics,
     /// Jobs that were created and that the watch has not shown yet.
-    expected: Mutex<BTreeMap<(String, String), (Instant, Arc<Job>)>>,
+    expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
     written: Mutex<BTreeMap<String, Promotion>>,
     /// Failed passes in a row, by object.
@@ -112,6 +115,28 @@ impl Context {
         }
         expected.retain(|_, (at, _)| at.elapsed() < EXPECTED);
         expected.get(&key).map(|(_, job)| Arc::clone(job))
+    }
+
+    /// Names of the gate Jobs of a request that have not ended, as the watch shows them.
+    pub(super) fn unfinished_jobs(&self, namespace: &str, uid: &str) -> Vec<String> {
+        let ended = |job: &Job| {
+            let conditions = job
+                .status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten());
+            conditions.into_iter().any(|one| {
+                matches!(one.type_.as_str(), "Complete" | "Failed") && one.status == "True"
+            })
+        };
+        let ours = |job: &Job| {
+            job.namespace().as_deref() == Some(namespace)
+                && job.owner_references().iter().any(|owner| owner.uid == uid)
+        };
+        let jobs = self
+            .stores
+            .jobs
+            .state_filter(|job| ours(job) && !ended(job));
+        jobs.iter().map(|job| job.name_any()).collect()
     }
 
     /// Remembers a Job that was just created or found.

@@ -84,6 +84,7 @@ pub(super) async fn reconcile(
 }
 
 /// What to do after a pass that failed.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 pub(super) fn after_error(
     object: Arc<Guarded<EnvironmentPolicy>>,
     error: &Error,

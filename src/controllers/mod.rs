@@ -152,7 +152,7 @@ async fn work(
         api::<DeserializeGuard<Promotion>>(&client, namespace),
         open,
         move |promotion| {
-            trigger(&from_self, ObjectRef::from_obj(promotion));
+            trigger(&from_self, [ObjectRef::from_obj(promotion)]);
         },
     );
     let (to_promotions, known) = (promotion_triggers.clone(), promotions.clone());
@@ -160,22 +160,16 @@ async fn work(
         api::<DeserializeGuard<EnvironmentPolicy>>(&client, namespace),
         watcher::Config::default(),
         move |policy| {
-            trigger(&policy_triggers, ObjectRef::from_obj(policy));
-            promotions_of(policy, &known)
-                .into_iter()
-                .for_each(|promotion| trigger(&to_promotions, promotion));
+            trigger(&policy_triggers, [ObjectRef::from_obj(policy)]);
+            trigger(&to_promotions, promotions_of(policy, &known));
         },
     );
     let from_jobs = promotion_triggers.clone();
     let jobs = watches::start(api(&client, namespace), of_gates.clone(), move |job| {
-        request_of(job)
-            .into_iter()
-            .for_each(|promotion| trigger(&from_jobs, promotion));
+        trigger(&from_jobs, request_of(job));
     });
     let pods = watches::start(api(&client, namespace), of_gates, move |pod| {
-        request_of(pod)
-            .into_iter()
-            .for_each(|promotion| trigger(&promotion_triggers, promotion));
+        trigger(&promotion_triggers, request_of(pod));
     });
 
     let stores = Stores {

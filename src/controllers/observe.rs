@@ -36,7 +36,7 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         claim: Claim::Unasked {
             left_over: claim_left_over(ctx, &request, plan.as_ref()),
         },
-        intent: status.intent.is_some(),
+        intent: status.intent.map(|intent| intent.policy.digest),
         waiting: status.waiting_on.map(|waiting| WaitingSince {
             reason: waiting.reason,
             since: waiting.since.0,

@@ -131,10 +131,12 @@ impl Pass<'_> {
     }
 
     /// Notes an Event for when the status is stored.
-    pub(super) fn note(&mut self, warning: bool, reason: &str, text: String) {
+    pub(super) fn note(&mut self, warning: bool, action: &str, reason: &str, text: String) {
+        let (action, reason) = (action.to_owned(), reason.to_owned());
         self.notes.push(Note {
             warning,
-            reason: reason.to_owned(),
+            action,
+            reason,
             text,
         });
     }

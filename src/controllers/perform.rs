@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::error::{Error, Result, api};
 use super::observe::{gate_error, job_state};
 use super::pass::{Pass, Stopped};
+use super::report::PROMOTE;
 use super::{environments, write};
 use crate::api::{Intent, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
@@ -141,7 +142,7 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
         plan.digest,
         names.join(", ")
     );
-    pass.note(false, "GatesStarted", text);
+    pass.note(false, PROMOTE, "GatesStarted", text);
     Ok(Receipt::Pinned(plan))
 }
 
@@ -239,10 +240,11 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
         return Err(Error::Restless(0).into());
     };
     let intent = intent(pass, &plan, environment);
+    let policy = intent.policy.digest.clone();
     let generation = pass.promotion.metadata.generation.unwrap_or_default();
     let status = with_intent(&pass.status(), generation, &pass.observed, intent, pass.now);
     pass.store_status("state the intent", status).await?;
-    Ok(Receipt::Intent)
+    Ok(Receipt::Intent(policy))
 }
 
 fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {

@@ -86,6 +86,7 @@ async fn work(pass: &mut Pass<'_>) -> Result<Decision> {
 }
 
 /// What to do after a pass that failed.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 pub(super) fn after_error(
     object: Arc<Guarded<Promotion>>,
     error: &Error,

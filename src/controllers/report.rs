@@ -1,13 +1,17 @@
 //! Status, Events, and the end: what people and tools see of a pass.
 
 use jiff::SignedDuration;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::error::{Result, api};
 use super::pass::Pass;
-use crate::api::{FIELD_MANAGER, FINALIZER, LABEL_RESULT, Promotion, PromotionStatus};
+use crate::api::{
+    ConditionType, FIELD_MANAGER, FINALIZER, GateStatus, LABEL_RESULT, Promotion, PromotionStatus,
+    find_condition,
+};
 use crate::domain::decision::{Decision, Outcome, Stage, WaitingOn};
 use crate::domain::status::{differs_materially, status_of};
 use crate::effects::events;
@@ -15,6 +19,9 @@ use crate::effects::events;
 /// How long the wording of what is waited for may lag behind: a healthy gate starts sooner, and a status
 /// write for each of its steps would tell nobody anything.
 const WORDING_LAG: SignedDuration = SignedDuration::from_secs(20);
+
+/// What floe does to a promotion, in Events.
+pub(super) const PROMOTE: &str = "Promote";
 
 /// Stores what the decision says, when it says something new.
 pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<()> {
@@ -50,8 +57,26 @@ pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
         "finalizers": finalizers,
     }});
     patch_metadata(pass, "mark the promotion as ended", &patch).await?;
+    stop_gates(pass).await;
     pass.ctx.forget(&pass.observed.request.uid);
     Ok(())
+}
+
+/// Deletes the Jobs that have not ended: a Pod whose image cannot be pulled would wait for ever. Best effort:
+/// the deadlines of the Pods and the owner of the Jobs bound what is left.
+async fn stop_gates(pass: &Pass<'_>) {
+    let request = &pass.observed.request;
+    let jobs: Api<Job> = Api::namespaced(pass.ctx.client.clone(), &request.space);
+    for name in pass.ctx.unfinished_jobs(&request.space, &request.uid) {
+        let deleted = api(
+            "stop a gate's Job",
+            jobs.delete(&name, &DeleteParams::background()),
+        )
+        .await;
+        if let Err(error) = deleted {
+            tracing::warn!(job = name, %error, "cannot stop the gate");
+        }
+    }
 }
 
 /// Adds the finalizer where the admission policy has not.
@@ -118,46 +143,48 @@ fn note_changes(
     after: &PromotionStatus,
     decision: &Decision,
 ) {
-    for gate in &after.gates {
-        let news = before
-            .gates
+    let news: Vec<&GateStatus> = after
+        .gates
+        .iter()
+        .filter(|gate| is_news(gate, before))
+        .collect();
+    for gate in &news {
+        let message = gate.message.as_deref().unwrap_or_default();
+        let text = format!("{}: {message}", gate.name);
+        pass.note(true, &gate.name, &format!("Gate{}", gate.outcome), text);
+    }
+    if let Some(outcome) = &decision.outcome {
+        pass.ctx.metrics.ended(outcome.reason());
+        let told_by_gates = news
             .iter()
-            .all(|known| known.name != gate.name || known.outcome != gate.outcome);
-        let bad = matches!(
-            gate.outcome.as_str(),
-            "Failed" | "Warned" | "Error" | "TimedOut"
-        );
-        if news && bad {
-            let message = gate.message.as_deref().unwrap_or_default();
-            pass.note(
-                true,
-                &format!("Gate{}", gate.outcome),
-                format!("{}: {message}", gate.name),
-            );
+            .any(|gate| outcome.reason() == format!("Gate{}", gate.outcome));
+        if !told_by_gates {
+            let failed = matches!(outcome, Outcome::Failed(_));
+            let ready = find_condition(&after.conditions, ConditionType::Ready);
+            let text = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+            pass.note(failed, PROMOTE, outcome.reason(), text);
+        }
+    } else if let Some(waiting) = &decision.waiting_on {
+        let known = before
+            .waiting_on
+            .as_ref()
+            .is_some_and(|known| known.reason == waiting.reason());
+        let passing = matches!(waiting, WaitingOn::Gates { .. } | WaitingOn::Ledger { .. });
+        if !known && !passing {
+            pass.note(true, PROMOTE, waiting.reason(), waiting.to_string());
         }
     }
-    let message = |kind| {
-        crate::api::find_condition(&after.conditions, kind).map(|found| found.message.clone())
-    };
-    if let Some(outcome) = &decision.outcome {
-        let failed = matches!(outcome, Outcome::Failed(_));
-        let text = message(crate::api::ConditionType::Ready).unwrap_or_default();
-        pass.note(failed, outcome.reason(), text);
-        pass.ctx.metrics.ended(outcome.reason());
-        return;
-    }
-    let waits_anew = |waiting: &WaitingOn| {
-        !matches!(waiting, WaitingOn::Gates { .. })
-            && before
-                .waiting_on
-                .as_ref()
-                .is_none_or(|known| known.reason != waiting.reason())
-    };
-    if let Some(waiting) = decision
-        .waiting_on
-        .as_ref()
-        .filter(|waiting| waits_anew(waiting))
-    {
-        pass.note(true, waiting.reason(), waiting.to_string());
-    }
+}
+
+/// The gate has ended since, and has not passed.
+fn is_news(gate: &GateStatus, before: &PromotionStatus) -> bool {
+    let ended_badly = matches!(
+        gate.outcome.as_str(),
+        "Failed" | "Warned" | "Error" | "TimedOut"
+    );
+    ended_badly
+        && before
+            .gates
+            .iter()
+            .all(|known| known.name != gate.name || known.outcome != gate.outcome)
 }

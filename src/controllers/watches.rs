@@ -54,12 +54,16 @@ pub(super) fn request_of<K: Resource>(object: &K) -> Option<ObjectRef<Guarded<Pr
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }
 
-/// Sends a trigger; a controller that has stopped needs none.
-pub(super) fn trigger<K>(triggers: &Triggers<K>, object: ObjectRef<Guarded<K>>)
-where
+/// Sends triggers; a controller that has stopped needs none.
+pub(super) fn trigger<K>(
+    triggers: &Triggers<K>,
+    objects: impl IntoIterator<Item = ObjectRef<Guarded<K>>>,
+) where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    let _ = triggers.unbounded_send(object);
+    for object in objects {
+        let _ = triggers.unbounded_send(object);
+    }
 }
 
 /// The promotions that wait in a policy's namespace.

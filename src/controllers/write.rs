@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
 use crate::api::{LedgerEntry, Promotion};
+use crate::domain::artifact::Digest;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Receipt, TagWrite, Trouble};
 use crate::domain::plan::Plan;
@@ -95,7 +96,7 @@ pub(super) async fn latest(pass: &mut Pass<'_>) -> Done {
 /// Enters the promotion into the ledger and gives the claim back, in one write.
 pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
-    let entry = ledger_entry(&pass.promotion, &pass.observed.record, &plan)?;
+    let entry = ledger_entry(&pass.promotion, pass.observed.record.as_ref(), &plan)?;
     let known = pass.claim.take().map(|(_, policy)| policy);
     let request = &pass.observed.request;
     let (to, artifact) = (&plan.route.to, &plan.route.artifact);
@@ -114,7 +115,7 @@ pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
 
 fn ledger_entry(
     promotion: &Promotion,
-    record: &Option<crate::domain::artifact::Digest>,
+    record: Option<&Digest>,
     plan: &Plan,
 ) -> Result<LedgerEntry> {
     let intent = promotion
@@ -129,7 +130,7 @@ fn ledger_entry(
         by: promotion.spec.requested_by.clone(),
         promotion: promotion.metadata.name.clone(),
         uid: promotion.metadata.uid.clone(),
-        record: record.as_ref().map(ToString::to_string),
+        record: record.map(Digest::to_string),
     })
 }
 

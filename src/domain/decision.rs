@@ -49,7 +49,11 @@ pub enum Stage {
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Action {
     /// Read the manifest that the source tag names.
     ReadSource,
@@ -81,10 +85,13 @@ pub enum Action {
 
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum WaitingOn {
     /// A policy of this name.
-    #[serde(rename_all = "camelCase")]
     Environment {
         /// Name that was asked for.
         name: String,
@@ -94,7 +101,6 @@ pub enum WaitingOn {
         gives_up_at: Timestamp,
     },
     /// The artifact in the policy.
-    #[serde(rename_all = "camelCase")]
     Artifact {
         /// Name that was asked for.
         name: String,
@@ -104,15 +110,18 @@ pub enum WaitingOn {
         gives_up_at: Timestamp,
     },
     /// The policy to become usable.
-    #[serde(rename_all = "camelCase")]
     Policy {
         /// Its name.
         name: String,
         /// What is wrong with it.
         problem: String,
     },
+    /// The ledger of an environment to be read from the registry, as for a policy that was just made.
+    Ledger {
+        /// Environment.
+        environment: String,
+    },
     /// The version to be published.
-    #[serde(rename_all = "camelCase")]
     Source {
         /// Repository and tag.
         reference: String,
@@ -120,7 +129,6 @@ pub enum WaitingOn {
         gives_up_at: Timestamp,
     },
     /// The version to be promoted upstream.
-    #[serde(rename_all = "camelCase")]
     Upstream {
         /// Environment in which it is missing.
         environment: String,
@@ -130,7 +138,6 @@ pub enum WaitingOn {
         gives_up_at: Timestamp,
     },
     /// Gates to end.
-    #[serde(rename_all = "camelCase")]
     Gates {
         /// Gate and what it is doing.
         running: Vec<RunningGate>,
@@ -138,19 +145,16 @@ pub enum WaitingOn {
         not_passed: Vec<String>,
     },
     /// Another request that writes to the environment.
-    #[serde(rename_all = "camelCase")]
     EnvironmentBusy {
         /// Its name.
         holder: String,
     },
     /// An earlier operator process, which may still be writing for this request.
-    #[serde(rename_all = "camelCase")]
     EarlierOperator {
         /// When it is certain that it does not.
         until: Timestamp,
     },
     /// The registry, or the way to it.
-    #[serde(rename_all = "camelCase")]
     Registry {
         /// What is wrong.
         kind: TroubleKind,
@@ -163,7 +167,7 @@ pub enum WaitingOn {
 
 /// A gate that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunningGate {
     /// Name of the gate.
     pub name: String,
@@ -186,7 +190,11 @@ pub enum TroubleKind {
 
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Outcome {
     /// The tags name the digest, the record is written.
     Promoted,
@@ -200,10 +208,13 @@ pub enum Outcome {
 
 /// Why a request was not promoted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum FailureReason {
     /// There is no policy of this name.
-    #[serde(rename_all = "camelCase")]
     EnvironmentNotFound {
         /// Name that was asked for.
         name: String,
@@ -211,7 +222,6 @@ pub enum FailureReason {
         known: String,
     },
     /// The policy has no such artifact.
-    #[serde(rename_all = "camelCase")]
     ArtifactNotFound {
         /// Name that was asked for.
         name: String,
@@ -225,7 +235,6 @@ pub enum FailureReason {
     /// The bare tag does not exist.
     SourceNotFound(String),
     /// The version was never promoted upstream.
-    #[serde(rename_all = "camelCase")]
     NotPromotedUpstream {
         /// Environment in which it is missing.
         environment: String,
@@ -233,7 +242,6 @@ pub enum FailureReason {
         version: String,
     },
     /// The source has another digest than the requester expects.
-    #[serde(rename_all = "camelCase")]
     DigestMismatch {
         /// Digest that was expected.
         expected: String,
@@ -241,7 +249,6 @@ pub enum FailureReason {
         found: Digest,
     },
     /// The source tag names something else than it did.
-    #[serde(rename_all = "camelCase")]
     SourceMoved {
         /// Source tag.
         tag: String,
@@ -251,7 +258,6 @@ pub enum FailureReason {
         found: Option<Digest>,
     },
     /// The target tag names another digest.
-    #[serde(rename_all = "camelCase")]
     TagTaken {
         /// Target tag.
         tag: String,
@@ -259,7 +265,6 @@ pub enum FailureReason {
         found: Digest,
     },
     /// The environment holds this version or a higher one.
-    #[serde(rename_all = "camelCase")]
     Downgrade {
         /// Version that was asked for.
         version: String,
@@ -286,7 +291,7 @@ pub enum FailureReason {
 
 /// A gate that did not pass, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GateVerdict {
     /// Name of the gate.
     pub name: String,
@@ -349,6 +354,7 @@ impl WaitingOn {
             Self::Environment { .. } => "EnvironmentNotFound",
             Self::Artifact { .. } => "ArtifactNotFound",
             Self::Policy { .. } => "PolicyInvalid",
+            Self::Ledger { .. } => "LedgerNotReady",
             Self::Source { .. } => "SourceNotFound",
             Self::Upstream { .. } => "NotPromotedUpstream",
             Self::Gates { .. } => "GatesRunning",
@@ -379,6 +385,10 @@ impl fmt::Display for WaitingOn {
                 f,
                 "the EnvironmentPolicy '{environment}' has no artifact '{name}'; add it before {}",
                 clock(*gives_up_at)
+            ),
+            Self::Ledger { environment } => write!(
+                f,
+                "what is in '{environment}' has not been read from the registry yet; if this lasts, see the conditions of that EnvironmentPolicy"
             ),
             Self::Policy { name, problem } => write!(
                 f,

@@ -2,6 +2,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod artifact;
+pub mod compliance;
 pub mod decide;
 pub mod decision;
 pub mod gates;

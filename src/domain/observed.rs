@@ -31,8 +31,8 @@ pub struct Observed {
     pub gates: BTreeMap<String, ObservedGate>,
     /// The environment's write slot.
     pub claim: Claim,
-    /// The intent is stored in the status.
-    pub intent: bool,
+    /// The intent is stored in the status: digest of the policy under which it was stated.
+    pub intent: Option<String>,
     /// What came of writing the tag.
     pub tag: Option<TagWrite>,
     /// What the search for a record of this request found.
@@ -180,8 +180,8 @@ pub enum Receipt {
     Gate(String, ObservedGate),
     /// The write slot was asked for; these are the policies at that moment.
     Claim(Claim, Environments),
-    /// The intent is in the status.
-    Intent,
+    /// The intent is in the status, stated under the policy of this digest.
+    Intent(String),
     /// The tag was written, or not.
     Tag(TagWrite),
     /// A record of this request was searched.
@@ -211,7 +211,7 @@ impl Observed {
                 self.claim = claim;
                 self.environments = environments;
             }
-            Receipt::Intent => self.intent = true,
+            Receipt::Intent(policy) => self.intent = Some(policy),
             Receipt::Tag(write) => self.tag = Some(write),
             Receipt::OwnRecord(found) => {
                 if let OwnRecord::Ours(digest) = &found {
@@ -259,19 +259,10 @@ impl Observed {
             Stage::Publishing
         } else if self.tag_is_ours() {
             Stage::Recording
-        } else if self.intent || self.claim == Claim::Held {
+        } else if self.intent.is_some() || self.claim == Claim::Held {
             Stage::Writing
         } else {
             Stage::Gating
-        }
-    }
-
-    /// The write slot may be ours.
-    pub fn may_hold_claim(&self) -> bool {
-        match self.claim {
-            Claim::Held | Claim::Inherited { .. } => true,
-            Claim::Unasked { left_over } => left_over,
-            Claim::Busy { .. } | Claim::Released => false,
         }
     }
 }

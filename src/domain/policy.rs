@@ -145,6 +145,14 @@ impl Environments {
 }
 
 impl Environment {
+    /// Whether it takes from there; without a name, whether it takes what was published.
+    pub fn takes_from(&self, from: Option<&str>) -> bool {
+        match from {
+            Some(from) => self.promotes_from.iter().any(|name| name == from),
+            None => self.promotes_from.is_empty(),
+        }
+    }
+
     /// Reads one policy and checks what can be checked without the others.
     pub fn of(policy: &api::EnvironmentPolicy) -> Self {
         let spec = &policy.spec;
@@ -205,11 +213,17 @@ impl Ledger {
             .find(|entry| entry.promotion.as_deref() == Some(name) && entry.version == version)
     }
 
-    /// The object of this UID has been promoted.
+    /// The object of this UID has been promoted, to its end.
+    ///
+    /// A ledger that was rebuilt from records knows also of a promotion that was interrupted between its
+    /// record and `latest`: that one is newer than the current entry, and is still to be finished.
     pub fn has(&self, uid: &str) -> bool {
-        self.history
-            .iter()
-            .any(|entry| entry.uid.as_deref() == Some(uid))
+        let is = |one: &Entry| one.uid.as_deref() == Some(uid);
+        let Some(current) = &self.current else {
+            return false;
+        };
+        let since = self.history.iter().position(|entry| entry == current);
+        is(current) || self.history[since.unwrap_or_default()..].iter().any(is)
     }
 
     /// The newest entry of this version.

@@ -87,6 +87,12 @@ pub const REASONS: &[Reason] = &[
         advice: "Mend the policy; its condition Valid says what is wrong (kubectl describe fenv).",
     },
     Reason {
+        word: "LedgerNotReady",
+        ends: Ends::Waits,
+        meaning: "What is in an environment has not been read from the registry yet, as for a policy that was just made.",
+        advice: "Nothing, for a few seconds. If it lasts, the conditions of the policy say why (kubectl describe fenv).",
+    },
+    Reason {
         word: "InvalidTransition",
         ends: Ends::Failed,
         meaning: "The environment does not take versions from there, or the request leaves open which way is meant.",
@@ -295,6 +301,7 @@ mod tests {
             W::Environment { .. }
             | W::Artifact { .. }
             | W::Policy { .. }
+            | W::Ledger { .. }
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
@@ -321,6 +328,9 @@ mod tests {
             W::Policy {
                 name: text(),
                 problem: text(),
+            },
+            W::Ledger {
+                environment: text(),
             },
             W::Source {
                 reference: text(),

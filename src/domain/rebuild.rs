@@ -92,3 +92,115 @@ fn entry(
     };
     Some((seen.decided_at, entry))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::record::SeenArtifact;
+
+    fn seen(version: &str, environment: &str, second: i64) -> (Digest, Seen) {
+        let digest = Digest::of(version.as_bytes());
+        let artifact = SeenArtifact {
+            name: "app".to_owned(),
+            version: version.to_owned(),
+            digest,
+        };
+        let seen = Seen {
+            id: format!("uid-{version}-{second}"),
+            kind: "Promotion".to_owned(),
+            name: format!("app-{version}"),
+            space: "platform".to_owned(),
+            artifact,
+            tag: format!("{version}-{environment}"),
+            target_environment: environment.to_owned(),
+            requested_by: Some("alice".to_owned()),
+            decided_at: Timestamp::from_second(second).unwrap(),
+        };
+        (Digest::of(seen.id.as_bytes()), seen)
+    }
+
+    fn found(version: &str, records: Vec<(Digest, Seen)>) -> Found {
+        Found {
+            version: version.parse().unwrap(),
+            digest: Digest::of(version.as_bytes()),
+            records,
+        }
+    }
+
+    #[test]
+    fn versions_of_the_environment_come_highest_first_and_other_tags_are_left_out() {
+        let tags = [
+            "v1.2.0-prod",
+            "v1.10.0-prod",
+            "latest-prod",
+            "v1.2.0",
+            "v1.2.0-dev",
+            "v2.0.0-prod-rollback",
+        ];
+        let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+        let suffixes = ["dev".to_owned(), "prod".to_owned()];
+        let names: Vec<String> = versions(&tags, "prod", &suffixes)
+            .into_iter()
+            .map(|(version, _)| version.to_string())
+            .collect();
+        assert_eq!(names, ["v1.10.0", "v1.2.0"]);
+    }
+
+    #[test]
+    fn the_ledger_is_what_the_records_say_newest_first() {
+        let found = [
+            found(
+                "v1.1.0",
+                vec![
+                    seen("v1.1.0", "prod", 30),
+                    seen("v1.1.0", "prod", 10),
+                    seen("v1.1.0", "dev", 40),
+                ],
+            ),
+            found("v1.0.0", vec![seen("v1.0.0", "prod", 35)]),
+            found("v0.9.0", Vec::new()),
+            found("v0.8.0", vec![seen("v0.8.0", "dev", 1)]),
+        ];
+        let latest = Digest::of(b"v1.1.0");
+        let ledger = ledger("app", "platform", "prod", &found, Some(&latest));
+        let history: Vec<&str> = ledger
+            .history
+            .iter()
+            .map(|entry| entry.version.as_str())
+            .collect();
+        assert_eq!(
+            history,
+            ["v1.0.0", "v1.1.0"],
+            "without a record of this environment it was not promoted"
+        );
+        assert_eq!(
+            ledger.history[1].uid.as_deref(),
+            Some("uid-v1.1.0-30"),
+            "the newest record of a version counts"
+        );
+        assert_eq!(
+            ledger.current.unwrap().version,
+            "v1.1.0",
+            "latest says what is current, not time"
+        );
+    }
+
+    #[test]
+    fn a_latest_tag_that_no_record_explains_gives_no_current_version() {
+        let found = [found("v1.0.0", vec![seen("v1.0.0", "prod", 35)])];
+        assert_eq!(
+            ledger("app", "platform", "prod", &found, None).current,
+            None
+        );
+        let stranger = Digest::of(b"stranger");
+        assert_eq!(
+            ledger("app", "platform", "prod", &found, Some(&stranger)).current,
+            None
+        );
+        assert!(
+            ledger("app", "other-space", "prod", &found, None)
+                .history
+                .is_empty()
+        );
+    }
+}

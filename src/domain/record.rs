@@ -172,3 +172,141 @@ fn without_nulls(value: &mut Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::{PolicyRef, Promotion};
+    use crate::domain::plan::Route;
+
+    fn made() -> (Request, Plan, PromotionStatus, Intent) {
+        let promotion: Promotion = serde_json::from_value(json!({
+            "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "Promotion",
+            "metadata": {
+                "name": "p", "namespace": "platform", "uid": "u-1", "creationTimestamp": "2026-03-02T10:00:00Z",
+            },
+            "spec": { "version": "v1.2.3", "from": "dev", "to": "staging", "requestedBy": "alice" },
+        }))
+        .unwrap();
+        let plan = Plan {
+            route: Route {
+                artifact: "app".to_owned(),
+                version: "v1.2.3".parse().unwrap(),
+                from: Some("dev".to_owned()),
+                to: "staging".to_owned(),
+                repository: "r.example/app".parse().unwrap(),
+                source_tag: "v1.2.3-dev".parse().unwrap(),
+                tag: "v1.2.3-staging".parse().unwrap(),
+                latest_tag: "latest-staging".parse().unwrap(),
+            },
+            digest: Digest::of(b"manifest"),
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            resolved_at: "2026-03-02T10:00:01Z".parse().unwrap(),
+        };
+        let intent = Intent {
+            decided_at: Time("2026-03-02T10:00:09Z".parse().unwrap()),
+            policy: PolicyRef {
+                generation: 3,
+                digest: Digest::of(b"policy").to_string(),
+            },
+            previous: None,
+            operator_version: "0.1.0".to_owned(),
+            operator_instance: "floe-0".to_owned(),
+        };
+        (
+            Request::of(&promotion),
+            plan,
+            PromotionStatus::default(),
+            intent,
+        )
+    }
+
+    #[test]
+    fn the_same_promotion_always_gives_the_same_bytes() {
+        let (request, plan, status, intent) = made();
+        assert_eq!(
+            statement(&request, &plan, &status, &intent),
+            statement(&request, &plan, &status, &intent)
+        );
+    }
+
+    #[test]
+    fn a_record_holds_no_null_and_is_read_back() {
+        let (request, plan, status, intent) = made();
+        let bytes = statement(&request, &plan, &status, &intent);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(!text.contains("null"), "{text}");
+        let seen = read(&bytes, &plan.digest).unwrap();
+        assert_eq!(
+            (seen.id.as_str(), seen.requested_by.as_deref()),
+            ("u-1", Some("alice"))
+        );
+        assert_eq!(
+            (
+                seen.target_environment.as_str(),
+                seen.artifact.version.as_str()
+            ),
+            ("staging", "v1.2.3")
+        );
+    }
+
+    #[test]
+    fn a_record_of_another_digest_or_of_the_type_of_another_environment_is_none() {
+        let (request, plan, status, intent) = made();
+        let bytes = statement(&request, &plan, &status, &intent);
+        assert_eq!(read(&bytes, &Digest::of(b"other")), None);
+        let forged = String::from_utf8(bytes)
+            .unwrap()
+            .replace("/v1/staging", "/v1/prod");
+        assert_eq!(read(forged.as_bytes(), &plan.digest), None);
+        assert_eq!(read(b"{}", &plan.digest), None);
+        assert_eq!(read(b"not json", &plan.digest), None);
+    }
+
+    #[test]
+    fn a_request_finds_its_own_record_before_one_of_its_name() {
+        let (request, plan, status, intent) = made();
+        let seen = read(&statement(&request, &plan, &status, &intent), &plan.digest).unwrap();
+        let (mine, other) = (Digest::of(b"mine"), Digest::of(b"other"));
+        let namesake = Seen {
+            id: "u-0".to_owned(),
+            ..seen.clone()
+        };
+        let found = [(other.clone(), namesake), (mine.clone(), seen)];
+        assert_eq!(own(&found, &request), OwnRecord::Ours(mine));
+        assert_eq!(own(&found[..1], &request), OwnRecord::Namesake(other));
+        assert_eq!(own(&[], &request), OwnRecord::Absent);
+        let elsewhere = Request {
+            space: "team-b".to_owned(),
+            uid: "u-2".to_owned(),
+            ..request
+        };
+        assert_eq!(own(&found, &elsewhere), OwnRecord::Absent);
+    }
+
+    #[test]
+    fn a_record_proves_its_own_environment_space_artifact_and_version_only() {
+        let (request, plan, status, intent) = made();
+        let seen = read(&statement(&request, &plan, &status, &intent), &plan.digest).unwrap();
+        let found = [(Digest::of(b"mine"), seen)];
+        assert!(promoted_into(
+            &found, "platform", "app", "v1.2.3", "staging"
+        ));
+        for (space, artifact, version, environment) in [
+            ("other", "app", "v1.2.3", "staging"),
+            ("platform", "web", "v1.2.3", "staging"),
+            ("platform", "app", "v1.2.4", "staging"),
+            ("platform", "app", "v1.2.3", "prod"),
+        ] {
+            assert!(!promoted_into(
+                &found,
+                space,
+                artifact,
+                version,
+                environment
+            ));
+        }
+    }
+}

@@ -15,6 +15,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub struct Note {
     /// Something a person should look at.
     pub warning: bool,
+    /// What was being done: `Promote`, or the name of a gate. Two notes of one reason and action within
+    /// six minutes become one.
+    pub action: String,
     /// Stable word.
     pub reason: String,
     /// Sentence.
@@ -35,7 +38,7 @@ pub async fn publish(recorder: &Recorder, about: &ObjectReference, note: &Note) 
         },
         reason: note.reason.clone(),
         note: Some(text),
-        action: "Promote".to_owned(),
+        action: note.action.clone(),
         secondary: None,
     };
     match tokio::time::timeout(LIMIT, recorder.publish(&event, about)).await {

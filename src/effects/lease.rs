@@ -64,7 +64,7 @@ impl Candidate {
                 Ok(Ok(true)) => return true,
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = self.name, "cannot acquire the lease")
+                    tracing::warn!(%error, lease = self.name, "cannot acquire the lease");
                 }
                 Err(_) => tracing::warn!(lease = self.name, "acquiring the lease took too long"),
             }
@@ -81,7 +81,7 @@ impl Candidate {
                 Ok(Ok(true)) => renewed_at = started(),
                 Ok(Ok(false)) => return LostLease(self.name.clone()),
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = self.name, "cannot renew the lease")
+                    tracing::warn!(%error, lease = self.name, "cannot renew the lease");
                 }
                 Err(_) => tracing::warn!(lease = self.name, "renewing the lease took too long"),
             }

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod credentials;
 pub mod events;
+pub mod fetch;
 pub mod gate_jobs;
 pub mod lease;
 pub mod ledger;

@@ -1,9 +1,9 @@
-use floe_gate::{Finding, tail::cut_end};
+use floe_gate::tail::cut_end;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::facts::{ContainerFacts, ContainerState, Disruption, GateFacts, PodFacts};
-use super::verdict::{Verdict, foreign, verdict_of};
+use super::state::{GateOutcome, GateResult, GateState, Limits};
+use super::verdict::{Verdict, fetch_failure, foreign, verdict_of, with_reason};
 
 /// How long an image may be impossible to pull: the node tries again, and a registry may come back.
 const IMAGE_PATIENCE_SECONDS: u32 = 60;
@@ -16,78 +16,6 @@ const REPORT_SLACK_SECONDS: u32 = 60;
 const MAX_MESSAGE: usize = 1000;
 /// Most bytes of output, below what the API accepts.
 const MAX_OUTPUT: usize = 2000;
-
-/// What a gate came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum GateOutcome {
-    /// The command exited with 0 and handed over a sound summary.
-    Passed,
-    /// The command ran to its end and said no.
-    Failed,
-    /// It could not be run, or its result cannot be trusted.
-    Error,
-    /// It ran longer than it may.
-    TimedOut,
-}
-
-/// How long a gate may take, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Limits {
-    /// From the creation of the Job (or of a later Pod) to the start of the command.
-    pub start_timeout_seconds: u32,
-    /// From the start of the command.
-    pub timeout_seconds: u32,
-}
-
-/// Where a gate stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum GateState {
-    /// It has not ended.
-    Running {
-        /// Since when it does what it does.
-        since: Timestamp,
-        /// What it does or waits for, in words.
-        doing: String,
-        /// When its state changes by time alone; none when only the cluster can change it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        look_again_at: Option<Timestamp>,
-    },
-    /// It has ended, for good.
-    Ended(GateResult),
-}
-
-/// The verdict of a gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GateResult {
-    /// The verdict.
-    pub outcome: GateOutcome,
-    /// What came out, in words a person can act on; at most 1,000 bytes.
-    pub message: String,
-    /// When the command started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
-    /// Image that ran, as the node reported it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_digest: Option<String>,
-    /// The last lines of its output, when it did not pass; at most 2,000 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-    /// What it found, where the check can say so.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Finding>,
-    /// UID of the Job.
-    pub job_uid: String,
-}
 
 /// Where a gate stands, from what can be seen now. The Job must be ours
 /// ([`GateFacts::is_ours`]); the caller checks that first.
@@ -126,7 +54,7 @@ impl Case<'_> {
 
     fn with_pod(&self, pod: &PodFacts) -> GateState {
         if let Some(gate) = &pod.gate
-            && let Some(verdict) = verdict_of(&gate.state, self.limits)
+            && let Some(verdict) = verdict_of(&gate.state, *self.limits)
         {
             return match (&verdict.outcome, &pod.disruption) {
                 // What ended the Pod from outside explains the missing result better than its absence.
@@ -370,48 +298,6 @@ fn image_patience(reason: &str) -> Option<u32> {
         | "RegistryUnavailable"
         | "SignatureValidationFailed" => Some(IMAGE_PATIENCE_SECONDS),
         _ => None,
-    }
-}
-
-fn fetch_failure(state: &ContainerState) -> Option<String> {
-    match state {
-        ContainerState::Waiting { .. } | ContainerState::Running { .. } => None,
-        ContainerState::Terminated { exit_code: 0, .. } => None,
-        ContainerState::Terminated {
-            exit_code,
-            reason,
-            message,
-            ..
-        } => {
-            let said = message
-                .as_deref()
-                .map(foreign)
-                .filter(|text| !text.is_empty());
-            let why = match (reason.as_str(), said) {
-                ("OOMKilled", _) => "it ran out of memory".to_owned(),
-                (_, Some(said)) => said,
-                (reason, None) => format!("exit code {exit_code} {reason}"),
-            };
-            Some(format!(
-                "the artifact could not be fetched: {}",
-                why.trim_end()
-            ))
-        }
-    }
-}
-
-/// ` (Reason: message)`, or nothing.
-fn with_reason(reason: Option<&str>, message: Option<&str>) -> String {
-    let parts: Vec<String> = [reason, message]
-        .into_iter()
-        .flatten()
-        .map(foreign)
-        .filter(|text| !text.is_empty())
-        .collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", parts.join(": "))
     }
 }
 

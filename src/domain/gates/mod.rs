@@ -6,11 +6,16 @@
 mod facts;
 mod judge;
 mod spec;
+mod state;
 mod verdict;
 
 pub use facts::{ContainerFacts, ContainerState, Disruption, GateFacts, JobEnd, PodFacts};
-pub use judge::{GateOutcome, GateResult, GateState, Limits, judge};
+pub use judge::judge;
 pub use spec::{
     EnvVar, FETCH_CONTAINER, GATE_CONTAINER, GateKind, GateSpec, JobRequest, POLICY_COMPLIANCE,
     RequestRef, job_name, spec_hash,
 };
+pub use state::{GateOutcome, GateResult, GateState, Limits};
+
+#[cfg(test)]
+mod tests;

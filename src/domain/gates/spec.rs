@@ -196,3 +196,7 @@ pub fn job_name(
         format!("{}-{hash}", name.trim_end_matches('-'))
     }
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

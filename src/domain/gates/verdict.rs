@@ -4,7 +4,7 @@ use floe_gate::{Finding, Severity, Summary};
 use jiff::Timestamp;
 
 use super::facts::ContainerState;
-use super::judge::{GateOutcome, Limits};
+use super::state::{GateOutcome, Limits};
 
 /// Most bytes of a text that the cluster wrote, inside one of our messages.
 const MAX_FOREIGN: usize = 400;
@@ -35,7 +35,7 @@ impl Verdict {
 }
 
 /// What a container that has ended says; nothing for one that has not.
-pub(super) fn verdict_of(state: &ContainerState, limits: &Limits) -> Option<Verdict> {
+pub(super) fn verdict_of(state: &ContainerState, limits: Limits) -> Option<Verdict> {
     let ContainerState::Terminated {
         exit_code,
         reason,
@@ -74,7 +74,7 @@ fn by_summary(
     summary: &Summary,
     exit_code: i32,
     finished_at: Option<Timestamp>,
-    limits: &Limits,
+    limits: Limits,
 ) -> Verdict {
     let (outcome, message) = outcome_of(summary, exit_code, limits);
     Verdict {
@@ -87,7 +87,7 @@ fn by_summary(
     }
 }
 
-fn outcome_of(summary: &Summary, exit_code: i32, limits: &Limits) -> (GateOutcome, String) {
+fn outcome_of(summary: &Summary, exit_code: i32, limits: Limits) -> (GateOutcome, String) {
     let findings = summary.findings.as_deref().unwrap_or_default();
     let errors = findings
         .iter()
@@ -162,6 +162,50 @@ fn named(findings: &[Finding], omitted: u64) -> String {
     }
     let word = if total == 1 { "finding" } else { "findings" };
     format!("{total} {word}: {}", first.join("; "))
+}
+
+/// Why the artifact could not be fetched, when the container that fetches it failed.
+pub(super) fn fetch_failure(state: &ContainerState) -> Option<String> {
+    match state {
+        ContainerState::Waiting { .. }
+        | ContainerState::Running { .. }
+        | ContainerState::Terminated { exit_code: 0, .. } => None,
+        ContainerState::Terminated {
+            exit_code,
+            reason,
+            message,
+            ..
+        } => {
+            let said = message
+                .as_deref()
+                .map(foreign)
+                .filter(|text| !text.is_empty());
+            let why = match (reason.as_str(), said) {
+                ("OOMKilled", _) => "it ran out of memory".to_owned(),
+                (_, Some(said)) => said,
+                (reason, None) => format!("exit code {exit_code} {reason}"),
+            };
+            Some(format!(
+                "the artifact could not be fetched: {}",
+                why.trim_end()
+            ))
+        }
+    }
+}
+
+/// ` (Reason: message)`, or nothing.
+pub(super) fn with_reason(reason: Option<&str>, message: Option<&str>) -> String {
+    let parts: Vec<String> = [reason, message]
+        .into_iter()
+        .flatten()
+        .map(foreign)
+        .filter(|text| !text.is_empty())
+        .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(": "))
+    }
 }
 
 /// A text that the cluster or a command wrote, on one line, without secrets, and not too long.

@@ -137,7 +137,9 @@ struct Layer {
 
 /// The files of an artifact with this manifest: its titled layers. An index has none.
 pub fn files_of(manifest: &[u8]) -> Result<Files, LayoutError> {
-    let parsed: ManifestLayers = serde_json::from_slice(manifest)
+    // Through a map: serde would take a list for a struct, field by field.
+    let parsed: ManifestLayers = serde_json::from_slice::<serde_json::Map<_, _>>(manifest)
+        .and_then(|map| serde_json::from_value(map.into()))
         .map_err(|error| LayoutError::Manifest(error.to_string()))?;
     let mut found = Files::default();
     let mut paths = Paths::default();

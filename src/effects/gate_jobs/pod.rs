@@ -21,6 +21,8 @@ const HOME_DIR: &str = "/floe/home";
 const FLOE_GATE_IN_IMAGE: &str = "/usr/local/bin/floe-gate";
 const FLOE_GATE: &str = "/floe/bin/floe-gate";
 const CREDENTIALS_DIR: &str = "/floe/credentials";
+/// Where Kubernetes reads the last word of a container: its own default, written down.
+const TERMINATION_LOG: &str = "/dev/termination-log";
 const CA_DIR: &str = "/floe/ca";
 
 /// Writable folders: name of the volume, path, and how much may be written.
@@ -132,7 +134,7 @@ fn gate_container(request: &JobRequest) -> Container {
         env: Some(environment(request)),
         resources: Some(gate_resources(request)),
         security_context: Some(restricted()),
-        termination_message_path: Some("/dev/termination-log".to_owned()),
+        termination_message_path: Some(TERMINATION_LOG.to_owned()),
         termination_message_policy: Some("File".to_owned()),
         volume_mounts: Some(vec![
             mount(&ARTIFACT, true),
@@ -157,7 +159,7 @@ fn own_container(name: &str, request: &JobRequest, args: Vec<String>) -> Contain
             run_as_user: Some(NOBODY),
             ..restricted()
         }),
-        termination_message_path: Some("/dev/termination-log".to_owned()),
+        termination_message_path: Some(TERMINATION_LOG.to_owned()),
         termination_message_policy: Some("File".to_owned()),
         ..Container::default()
     }
@@ -169,6 +171,8 @@ fn fetch_args(request: &JobRequest) -> Vec<String> {
         reference(request),
         "--out".to_owned(),
         ARTIFACT_DIR.to_owned(),
+        "--termination-log".to_owned(),
+        TERMINATION_LOG.to_owned(),
     ];
     if request.credentials_secret.is_some() {
         args.extend([

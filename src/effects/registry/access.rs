@@ -87,11 +87,10 @@ impl Access {
             hash.update(bytes);
         };
         part(host.as_bytes());
+        part(&[u8::from(credentials.is_some())]);
         if let Some(login) = credentials {
             part(login.username().as_bytes());
             part(login.password().as_bytes());
-        } else {
-            part(b"anonymous");
         }
         part(ca_pem.as_deref().unwrap_or_default());
         part(&[u8::from(*plain_http)]);

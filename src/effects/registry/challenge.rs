@@ -147,10 +147,10 @@ fn separator(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn read_text(text: &str) -> Result<Challenge, String> {
+    fn headers(text: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(WWW_AUTHENTICATE, text.parse().unwrap());
-        read(&headers)
+        headers
     }
 
     #[test]
@@ -163,16 +163,16 @@ mod tests {
         };
         let full = r#"Bearer realm="https://a.example/t?x=1,2",service="r \"q\"",scope="a:b:pull""#;
         assert_eq!(
-            read_text(full),
+            read(&headers(full)),
             bearer("https://a.example/t?x=1,2", Some("r \"q\""))
         );
-        assert_eq!(read_text("Basic"), Ok(Challenge::Basic));
+        assert_eq!(read(&headers("Basic")), Ok(Challenge::Basic));
         assert_eq!(
-            read_text(r#"basic realm="x", charset="UTF-8""#),
+            read(&headers(r#"basic realm="x", charset="UTF-8""#)),
             Ok(Challenge::Basic)
         );
         let both = r#"Basic realm="x", bearer REALM="https://a.example/t""#;
-        assert_eq!(read_text(both), bearer("https://a.example/t", None));
+        assert_eq!(read(&headers(both)), bearer("https://a.example/t", None));
         for bad in [
             "",
             "Negotiate",
@@ -186,7 +186,7 @@ mod tests {
             r#"Bearer "realm""#,
             "Bearer realm=",
         ] {
-            assert!(read_text(bad).is_err(), "{bad}");
+            assert!(read(&headers(bad)).is_err(), "{bad}");
         }
     }
 

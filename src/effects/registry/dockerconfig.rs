@@ -166,12 +166,16 @@ mod tests {
     use super::*;
 
     fn read(payload: &str, repository: &str) -> Result<(String, String), ReadLogin> {
-        login_for(payload.as_bytes(), &repository.parse().unwrap())
+        login_for(payload.as_bytes(), &parsed(repository))
             .map(|login| (login.username().to_owned(), login.password().to_owned()))
     }
 
-    fn pair(user: &str, password: &str) -> Result<(String, String), ReadLogin> {
-        Ok((user.to_owned(), password.to_owned()))
+    fn parsed(repository: &str) -> Repository {
+        repository.parse().unwrap()
+    }
+
+    fn pair(user: &str, password: &str) -> (String, String) {
+        (user.to_owned(), password.to_owned())
     }
 
     #[test]
@@ -182,11 +186,14 @@ mod tests {
             "r.example/team/app": {"auth": "YXBwOnA6dw=="},
             "https://r.example:5000/v2/": {"auth": "cG9ydDp4"}
         }}"#;
-        assert_eq!(read(payload, "r.example/other"), pair("host", "1"));
-        assert_eq!(read(payload, "r.example/teammate"), pair("host", "1"));
-        assert_eq!(read(payload, "r.example/team/x"), pair("team", "2"));
-        assert_eq!(read(payload, "r.example/team/app"), pair("app", "p:w"));
-        assert_eq!(read(payload, "r.example:5000/team/app"), pair("port", "x"));
+        assert_eq!(read(payload, "r.example/other"), Ok(pair("host", "1")));
+        assert_eq!(read(payload, "r.example/teammate"), Ok(pair("host", "1")));
+        assert_eq!(read(payload, "r.example/team/x"), Ok(pair("team", "2")));
+        assert_eq!(read(payload, "r.example/team/app"), Ok(pair("app", "p:w")));
+        assert_eq!(
+            read(payload, "r.example:5000/team/app"),
+            Ok(pair("port", "x"))
+        );
     }
 
     #[test]
@@ -197,7 +204,11 @@ mod tests {
             "index.docker.io/b/a",
             "registry-1.docker.io/a",
         ] {
-            assert_eq!(read(payload, repository), pair("u", "p"), "{repository}");
+            assert_eq!(
+                read(payload, repository),
+                Ok(pair("u", "p")),
+                "{repository}"
+            );
         }
     }
 
@@ -205,7 +216,7 @@ mod tests {
     fn a_malformed_secret_is_a_clear_error_without_its_content() {
         let entry = |auth: &str| format!(r#"{{"auths": {{"r.example": {auth}}}}}"#);
         for (payload, words) in [
-            ("".to_owned(), "not a docker configuration"),
+            (String::new(), "not a docker configuration"),
             ("{\"auths\": []}".to_owned(), "not a docker configuration"),
             ("{}".to_owned(), "not a docker configuration"),
             (entry("{}"), "neither"),

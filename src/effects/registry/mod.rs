@@ -10,6 +10,8 @@
 //!
 //! Caveats: a registry has no compare-and-swap. A stranger's push between HEAD and PUT is
 //! overwritten unless the registry itself keeps tags immutable; one after the PUT is seen.
+//! Behind an HTTP proxy (`HTTPS_PROXY`) names are resolved by the proxy, so link-local addresses
+//! behind a name are then the proxy's to refuse.
 //!
 //! All of it is own code on `reqwest`, without `oci-client`: that crate reads bodies without
 //! limit, sends credentials to any realm, keeps the first secret of a host, hides the headers of
@@ -36,6 +38,7 @@ mod tags;
 mod transport;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Url};
@@ -172,6 +175,10 @@ impl Registry {
     }
 }
 
+/// Idle connections are closed before load balancers commonly do it, so that few requests meet a
+/// connection that is just going away.
+const IDLE: Duration = Duration::from_secs(30);
+
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// Host that serves the API of this registry.
@@ -188,6 +195,7 @@ fn client(access: &Access) -> Result<Client, P> {
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(access.limits.connect)
+        .pool_idle_timeout(IDLE)
         .dns_resolver(guard::GuardedResolver);
     if let Some(pem) = &access.ca_pem {
         let certificates = Certificate::from_pem_bundle(pem)

@@ -201,6 +201,9 @@ impl Registry {
         let mut failure: Option<Failure> = None;
         loop {
             let found = self.digest_of(repository, tag).await?;
+            if puts == 0 {
+                previous.clone_from(&found);
+            }
             if found.as_ref() == Some(manifest.digest()) {
                 let by_others = failure.is_some_and(|failure| !failure.error.is_ambiguous());
                 return Ok(Written {
@@ -208,9 +211,6 @@ impl Registry {
                     puts,
                     by_others,
                 });
-            }
-            if puts == 0 {
-                previous.clone_from(&found);
             }
             if let (Other::Refuse, Some(found)) = (other, &found) {
                 return Err(TagRefusal::Taken {

@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::domain::artifact::{Digest, Repository};
+
+/// What the operator's image does in the Pods of gates.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum GateCommand {
+    /// Write the files of an artifact into a folder, one for each layer with a title.
+    Fetch(FetchArguments),
+    /// Fetch an artifact and check its documents: form, version, literal secrets.
+    // Its own --version takes the place of the one that prints the program's version.
+    #[command(disable_version_flag = true)]
+    Validate(ValidateArguments),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct FetchArguments {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Program to copy for the gate's container.
+    #[arg(long, requires = "bin_to")]
+    pub(super) bin_from: Option<PathBuf>,
+    /// Where that program goes.
+    #[arg(long, requires = "bin_from")]
+    pub(super) bin_to: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ValidateArguments {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Version that is promoted: metadata.version of manifest.yaml must be the same, a leading v aside.
+    #[arg(long)]
+    pub(super) version: String,
+    /// Literal secrets are errors, not warnings.
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// Which artifact, how to reach it, and where its files go.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// Artifact as REPOSITORY@sha256:DIGEST.
+    #[arg(long, value_parser = reference)]
+    pub(super) reference: (Repository, Digest),
+    /// Folder for the files; it must exist.
+    #[arg(long)]
+    pub(super) out: PathBuf,
+    /// Docker configuration with the registry's credentials; without it floe asks anonymously.
+    #[arg(long)]
+    pub(super) docker_config: Option<PathBuf>,
+    /// Certificate authority of the registry (PEM).
+    #[arg(long)]
+    pub(super) ca: Option<PathBuf>,
+    /// Speak HTTP without TLS.
+    #[arg(long)]
+    pub(super) plain_http: bool,
+    /// File for the last word: why it could not be fetched, or the result of the check.
+    #[arg(long)]
+    pub(super) termination_log: Option<PathBuf>,
+}
+
+fn reference(text: &str) -> Result<(Repository, Digest), String> {
+    let (repository, digest) = text
+        .split_once('@')
+        .ok_or("it must be REPOSITORY@sha256:DIGEST; tags can move")?;
+    Ok((
+        repository.parse().map_err(|error| format!("{error}"))?,
+        digest.parse().map_err(|error| format!("{error}"))?,
+    ))
+}

@@ -1,0 +1,189 @@
+//! `floe gate fetch` and `floe gate validate`: what runs in our image inside gate Pods.
+
+mod args;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use floe_gate::tail::{Stream, Tail, cut_end};
+use floe_gate::{Summary, rfc3339};
+use tokio::io::AsyncReadExt as _;
+
+pub(super) use args::GateCommand;
+use args::{FetchArguments, Source, ValidateArguments};
+
+use super::{ExitCode, output};
+use crate::domain::compliance::{self, Input, MAX_DOCUMENT_BYTES};
+use crate::effects::clock;
+use crate::effects::fetch::{FetchError, Fetched, copy_program, fetch};
+use crate::effects::registry::{Access, Registry, login_for};
+
+/// How often a registry that does not answer is asked, and how long before the second try. A Pod is
+/// not started again for it.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Most bytes of an error as the last word of a container.
+const MAX_LAST_WORD: usize = 1024;
+
+/// Runs one of the commands.
+pub(super) async fn run(command: GateCommand) -> ExitCode {
+    match command {
+        GateCommand::Fetch(arguments) => run_fetch(&arguments).await,
+        GateCommand::Validate(arguments) => run_validate(&arguments).await,
+    }
+}
+
+async fn run_fetch(arguments: &FetchArguments) -> ExitCode {
+    let source = &arguments.source;
+    match fetch_all(arguments).await {
+        Ok(fetched) => output::text(&lines(&fetched)),
+        Err(message) => {
+            let mut last_word = message.clone();
+            cut_end(&mut last_word, MAX_LAST_WORD);
+            let code = output::failure(ExitCode::Unexpected, &message);
+            write_last_word(source, last_word.as_bytes(), code).await
+        }
+    }
+}
+
+async fn fetch_all(arguments: &FetchArguments) -> Result<Fetched, String> {
+    let fetched = fetch_files(&arguments.source).await?;
+    if let (Some(from), Some(to)) = (&arguments.bin_from, &arguments.bin_to) {
+        copy_program(from, to)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(fetched)
+}
+
+async fn run_validate(arguments: &ValidateArguments) -> ExitCode {
+    let started = tokio::time::Instant::now();
+    let mut summary = Summary::started(rfc3339::format(clock::now().into()));
+    let (code, printed) = match validate(arguments).await {
+        Ok((report, printed)) => {
+            let passed = report.passed();
+            summary.findings = Some(report.findings);
+            (
+                if passed {
+                    ExitCode::Done
+                } else {
+                    ExitCode::GateFailed
+                },
+                printed,
+            )
+        }
+        Err(message) => {
+            let message = format!("the artifact could not be checked: {message}");
+            summary.error = Some(message.clone());
+            (ExitCode::Unexpected, message + "\n")
+        }
+    };
+    output::text(&printed);
+    let mut tail = Tail::default();
+    tail.push(Stream::Out, printed.as_bytes());
+    summary.output = tail.finish();
+    summary.exit_code = code.number().into();
+    summary.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    write_last_word(&arguments.source, &summary.to_bytes(), code).await
+}
+
+/// What is wrong with the documents, and the same as text that ends with what was looked at.
+async fn validate(arguments: &ValidateArguments) -> Result<(compliance::Report, String), String> {
+    let source = &arguments.source;
+    let fetched = fetch_files(source).await?;
+    let mut files = Vec::new();
+    for file in &fetched.files.files {
+        if compliance::is_document(&file.path) {
+            let path = source.out.join(&file.path);
+            let bytes = read_bounded(&path)
+                .await
+                .map_err(|error| format!("cannot read '{}': {error}", path.display()))?;
+            files.push((file.path.clone(), bytes));
+        }
+    }
+    let report = compliance::check(&Input {
+        files: &files,
+        version: &arguments.version,
+        media_type: fetched.manifest.media_type().as_str(),
+        strict: arguments.strict,
+    });
+    let mut printed = lines(&fetched);
+    for finding in &report.findings {
+        let _ = writeln!(printed, "{:?}: {finding}", finding.severity);
+    }
+    printed.push_str(&report.note);
+    printed.push('\n');
+    Ok((report, printed))
+}
+
+/// One byte more than the check allows, so that it refuses a longer document.
+async fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    file.take(MAX_DOCUMENT_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .await?;
+    Ok(bytes)
+}
+
+async fn fetch_files(source: &Source) -> Result<Fetched, String> {
+    let registry = open(source).await?;
+    let (repository, digest) = &source.reference;
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS {
+        match fetch(&registry, repository, digest, &source.out).await {
+            Err(error) if error.is_transient() => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            other => return other.map_err(|error| error.to_string()),
+        }
+    }
+    fetch(&registry, repository, digest, &source.out)
+        .await
+        .map_err(|error: FetchError| error.to_string())
+}
+
+async fn open(source: &Source) -> Result<Registry, String> {
+    let (repository, _) = &source.reference;
+    let mut access = Access::to(repository);
+    access.plain_http = source.plain_http;
+    if let Some(path) = &source.docker_config {
+        let login = login_for(&read(path).await?, repository).map_err(|error| error.to_string())?;
+        access.credentials = Some(login);
+    }
+    if let Some(path) = &source.ca {
+        access.ca_pem = Some(read(path).await?);
+    }
+    Registry::new(&access).map_err(|error| error.to_string())
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, String> {
+    tokio::fs::read(path)
+        .await
+        .map_err(|error| format!("cannot read '{}': {error}", path.display()))
+}
+
+fn lines(fetched: &Fetched) -> String {
+    let mut lines = format!("fetched {} files\n", fetched.files.files.len());
+    for skipped in &fetched.files.skipped {
+        lines.push_str(skipped);
+        lines.push('\n');
+    }
+    lines
+}
+
+/// Without its last word the operator takes the container for one without result, which is an error.
+async fn write_last_word(source: &Source, bytes: &[u8], code: ExitCode) -> ExitCode {
+    let Some(path) = &source.termination_log else {
+        return code;
+    };
+    match tokio::fs::write(path, bytes).await {
+        Ok(()) => code,
+        Err(error) => {
+            let message = format!("cannot write '{}': {error}", path.display());
+            output::failure(ExitCode::Unexpected, &message)
+        }
+    }
+}

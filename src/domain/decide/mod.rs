@@ -1,0 +1,187 @@
+//! The rules of promotion. Same inputs, same answer: no clock, no I/O, no order of a map.
+
+mod resolving;
+mod standing;
+mod waiting;
+mod writing;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::decision::{Action, Decision, FailureReason, Outcome, Stage, WaitingOn};
+use super::names::latest_tag;
+use super::observed::{Claim, Observed, TagState};
+use super::plan::Plan;
+use super::policy::{Environment, Ledger};
+use super::verdict::{Verdict, planned_gates, verdict};
+pub use waiting::{ARRIVAL_LIMIT, OUTAGE_LIMIT, REFUSAL_LIMIT};
+
+/// How often a waiting request is looked at although nothing that is watched has changed.
+const SLOW_LOOK: SignedDuration = SignedDuration::from_mins(1);
+
+/// What floe does next.
+pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
+    if observed.settled {
+        return Decision::end(Outcome::Promoted);
+    }
+    if let Some(trouble) = &observed.trouble {
+        return waiting::in_trouble(observed, trouble, now);
+    }
+    let Some(plan) = &observed.plan else {
+        return resolving::resolving(observed, now);
+    };
+    if observed.tag_is_ours() {
+        return writing::recording(observed);
+    }
+    if ledger_of(observed, &plan.route.to, &plan.route.artifact)
+        .is_some_and(|ledger| ledger.has(&observed.request.uid))
+    {
+        return end(observed, Outcome::Promoted);
+    }
+    if observed.request.deleted_at.is_some() {
+        deleted(plan, observed, now)
+    } else {
+        planned(plan, observed, now)
+    }
+}
+
+/// A request with a plan that nobody has deleted.
+fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
+    let environment = match usable(plan, observed) {
+        Ok(environment) => environment,
+        Err(unusable) => {
+            return Decision::wait(observed.stage_reached(), unusable, now + SLOW_LOOK);
+        }
+    };
+    let begun = || begun(plan, environment, observed, now);
+    match verdict(&planned_gates(environment, &plan.digest), &observed.gates) {
+        Verdict::Clear if observed.request.dry_run => end(observed, Outcome::DryRunPassed),
+        Verdict::Clear => writing::writing(plan, environment, observed, now),
+        Verdict::Blocked(reason) => begun().unwrap_or_else(|| fail(observed, reason)),
+        Verdict::Missing(names) => {
+            let start = || {
+                Decision::act(
+                    Stage::Gating,
+                    names.into_iter().map(Action::StartGate).collect(),
+                )
+            };
+            begun()
+                .or_else(|| give_back(observed))
+                .unwrap_or_else(start)
+        }
+        Verdict::Running {
+            running,
+            not_passed,
+            look_again_at,
+        } => {
+            let floor = now + SLOW_LOOK;
+            let next_look = look_again_at.map_or(floor, |at| at.min(floor));
+            let wait = || {
+                Decision::wait(
+                    Stage::Gating,
+                    WaitingOn::Gates {
+                        running,
+                        not_passed,
+                    },
+                    next_look,
+                )
+            };
+            begun().or_else(|| give_back(observed)).unwrap_or_else(wait)
+        }
+    }
+}
+
+/// A deleted request is given up, unless its first tag is written: then it is finished first.
+fn deleted(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
+    usable(plan, observed)
+        .ok()
+        .and_then(|environment| begun(plan, environment, observed, now))
+        .unwrap_or_else(|| fail(observed, FailureReason::Aborted))
+}
+
+/// What is begun is finished, whatever has become of request and policy: the decision to promote was
+/// stored when all gates had passed, and the first tag names the digest.
+fn begun(
+    plan: &Plan,
+    environment: &Environment,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Decision> {
+    observed.intent.as_ref()?;
+    match &observed.target {
+        None => Some(Decision::act(Stage::Writing, vec![Action::ReadTarget])),
+        Some(TagState::Names(digest)) if *digest == plan.digest => {
+            Some(writing::writing(plan, environment, observed, now))
+        }
+        Some(TagState::Names(_) | TagState::Absent) => None,
+    }
+}
+
+/// The policy of the plan, when it still leads the same way.
+fn usable<'a>(plan: &Plan, observed: &'a Observed) -> Result<&'a Environment, WaitingOn> {
+    let route = &plan.route;
+    let unusable = |problem: String| WaitingOn::Policy {
+        name: route.to.clone(),
+        problem,
+    };
+    let changed = |what: String| {
+        unusable(format!(
+            "{what}: it was changed while this Promotion ran; make a new Promotion"
+        ))
+    };
+    let environment = observed
+        .environments
+        .get(&route.to)
+        .ok_or_else(|| unusable("it was deleted while this Promotion ran".to_owned()))?;
+    if let Some(problem) = &environment.problem {
+        return Err(unusable(problem.clone()));
+    }
+    if environment.artifacts.get(&route.artifact) != Some(&route.repository) {
+        let (artifact, repository) = (&route.artifact, &route.repository);
+        return Err(changed(format!(
+            "it no longer has artifact '{artifact}' in {repository}"
+        )));
+    }
+    if latest_tag(&environment.suffix).as_ref() != Some(&route.latest_tag) {
+        return Err(changed(format!(
+            "its tags no longer end like '{}'",
+            route.latest_tag
+        )));
+    }
+    if !environment.takes_from(route.from.as_deref()) {
+        return Err(changed(match &route.from {
+            Some(from) => format!("it no longer takes from '{from}'"),
+            None => "it no longer takes what was published".to_owned(),
+        }));
+    }
+    Ok(environment)
+}
+
+fn ledger_of<'a>(observed: &'a Observed, environment: &str, artifact: &str) -> Option<&'a Ledger> {
+    observed.environments.get(environment)?.ledger.get(artifact)
+}
+
+fn fail(observed: &Observed, reason: FailureReason) -> Decision {
+    end(observed, Outcome::Failed(reason))
+}
+
+/// Ends the request; a write slot that may be ours is given back first.
+fn end(observed: &Observed, outcome: Outcome) -> Decision {
+    give_back(observed).unwrap_or_else(|| Decision::end(outcome))
+}
+
+/// Gives a write slot back that may be ours. Not before an earlier process has stopped writing under
+/// it: the next holder would write at the same time.
+fn give_back(observed: &Observed) -> Option<Decision> {
+    let stage = observed.stage_reached();
+    match &observed.claim {
+        Claim::Held | Claim::Unasked { left_over: true } => {
+            Some(Decision::act(stage, vec![Action::ReleaseClaim]))
+        }
+        Claim::Inherited { until } => Some(Decision::wait(
+            stage,
+            WaitingOn::EarlierOperator { until: *until },
+            *until,
+        )),
+        Claim::Unasked { left_over: false } | Claim::Busy { .. } | Claim::Released => None,
+    }
+}

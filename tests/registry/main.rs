@@ -1,0 +1,30 @@
+//! The registry client against a registry that can lie. Every lie ends in a refusal or in a
+//! correct retry, and never in a tag that nobody asked for.
+
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod blobs;
+#[cfg(test)]
+#[path = "../support/registry/mod.rs"]
+mod double;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod gate;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod tagging;
+
+#[cfg(test)]
+use floe::domain::artifact::Tag;
+
+#[cfg(test)]
+fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
