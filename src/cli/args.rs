@@ -10,7 +10,6 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "floe",
     version,
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -39,21 +39,19 @@ pub(in crate::cli) struct PlatformArguments {
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::cli) struct ClusterArguments {
     /// Kubeconfig file; without it KUBECONFIG, ~/.kube/config or the Pod's ServiceAccount.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Cluster")]
     pub(in crate::cli) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; default: the current one.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Cluster")]
     pub(in crate::cli) context: Option<String>,
     /// Namespace; default: the namespace of the context.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Cluster")]
     pub(in crate::cli) namespace: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Verb {
-    /// Pack files as an OCI artifact, push it, and promote it into the first environment.
     Publish(PublishArguments),
-    /// Promote a version into an environment, and wait for the result.
     Promote(PromoteArguments),
     /// Show what each environment holds, or how far one promotion is.
     Status(StatusArguments),
