@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use floe::api::{LABEL_GATE, LABEL_REQUEST_UID};
+use floe::api::{ANNOTATION_REQUEST, LABEL_GATE, LABEL_REQUEST_UID, Promotion};
 use floe_gate::Summary;
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -15,6 +15,8 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+use crate::wait::{seconds, until};
 
 /// How a gate shall end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub enum When {
     AtOnce,
     /// All of a request together, as soon as this many Jobs of it are there.
     Together(usize),
+    /// As soon as this many Jobs of a request are there: by name, the next one once the status shows the
+    /// verdict of the one before.
+    OneByOne(usize),
 }
 
 #[derive(Debug)]
@@ -67,6 +72,7 @@ pub struct JobStub {
 struct Cluster {
     jobs: Api<Job>,
     pods: Api<Pod>,
+    promotions: Api<Promotion>,
 }
 
 impl JobStub {
@@ -75,6 +81,7 @@ impl JobStub {
         let cluster = Cluster {
             jobs: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
+            promotions: Api::namespaced(client.clone(), namespace),
         };
         let wishes = Arc::new(Mutex::new(Wishes {
             by_gate: BTreeMap::new(),
@@ -83,21 +90,13 @@ impl JobStub {
             open: BTreeMap::new(),
             seen: Vec::new(),
         }));
-        let task = tokio::spawn(run(cluster.clone(), wishes.clone()));
-        Self {
-            wishes,
-            cluster,
-            task,
-        }
+        let task = tokio::task::spawn_local(run(cluster.clone(), wishes.clone()));
+        Self { wishes, cluster, task }
     }
 
     /// How this gate shall end from now on.
     pub fn wish(&self, gate: &str, wish: Wish) {
-        self.wishes
-            .lock()
-            .expect("no holder panics")
-            .by_gate
-            .insert(gate.to_owned(), wish);
+        self.wishes.lock().expect("no holder panics").by_gate.insert(gate.to_owned(), wish);
     }
 
     /// How every other gate shall end.
@@ -134,10 +133,7 @@ impl Drop for JobStub {
 
 async fn run(cluster: Cluster, wishes: Arc<Mutex<Wishes>>) {
     let config = watcher::Config::default().labels(LABEL_REQUEST_UID);
-    let mut jobs = watcher(cluster.jobs.clone(), config)
-        .default_backoff()
-        .applied_objects()
-        .boxed();
+    let mut jobs = watcher(cluster.jobs.clone(), config).default_backoff().applied_objects().boxed();
     while let Some(event) = jobs.next().await {
         let Ok(job) = event else { continue };
         let request = job.labels()[LABEL_REQUEST_UID].clone();
@@ -153,62 +149,53 @@ async fn run(cluster: Cluster, wishes: Arc<Mutex<Wishes>>) {
         if wishes.lock().expect("no holder panics").of(&job) != Wish::Pending {
             cluster.run_pod(&job).await;
         }
-        let ends = {
+        let (ends, when) = {
             let mut wishes = wishes.lock().expect("no holder panics");
             wishes.open.entry(request.clone()).or_default().push(job);
-            wishes.take_ready(&request)
+            (wishes.take_ready(&request), wishes.when)
         };
-        cluster.end(&ends).await;
+        match when {
+            When::AtOnce | When::Together(_) => cluster.end(&ends).await,
+            When::OneByOne(_) => {
+                let cluster = cluster.clone();
+                tokio::task::spawn_local(async move { cluster.end_one_by_one(ends).await });
+            }
+        }
     }
 }
 
 impl Wishes {
     fn of(&self, job: &Job) -> Wish {
-        self.by_gate
-            .get(&gate_of(job))
-            .unwrap_or(&self.otherwise)
-            .clone()
+        self.by_gate.get(&gate_of(job)).unwrap_or(&self.otherwise).clone()
     }
 
     /// The Jobs of a request that may end now.
     fn take_ready(&mut self, request: &str) -> Vec<(Job, Wish)> {
         let open = self.open.get(request).cloned().unwrap_or_default();
-        if let When::Together(count) = self.when
-            && open.len() < count
-        {
+        let enough = match self.when {
+            When::AtOnce => true,
+            When::Together(count) | When::OneByOne(count) => open.len() >= count,
+        };
+        if !enough {
             return Vec::new();
         }
-        let (ready, waiting): (Vec<Job>, Vec<Job>) = open
-            .into_iter()
-            .partition(|job| !matches!(self.of(job), Wish::Never | Wish::Pending));
+        let (ready, waiting): (Vec<Job>, Vec<Job>) =
+            open.into_iter().partition(|job| !matches!(self.of(job), Wish::Never | Wish::Pending));
         self.open.insert(request.to_owned(), waiting);
-        ready
-            .into_iter()
-            .map(|job| (self.of(&job), job))
-            .map(|(wish, job)| (job, wish))
-            .collect()
+        ready.into_iter().map(|job| (self.of(&job), job)).map(|(wish, job)| (job, wish)).collect()
     }
 }
 
 impl Cluster {
     async fn start_pod(&self, job: &Job) {
         let template = &job.spec.as_ref().expect("a Job has a spec").template;
-        let mut pod = Pod {
-            spec: template.spec.clone(),
-            ..Pod::default()
-        };
+        let mut pod = Pod { spec: template.spec.clone(), ..Pod::default() };
         pod.metadata.name = Some(pod_name(job));
         let meta = template.metadata.clone().unwrap_or_default();
         pod.metadata.labels = meta.labels;
         pod.metadata.annotations = meta.annotations;
-        pod.metadata.owner_references = Some(vec![
-            job.controller_owner_ref(&())
-                .expect("a stored object has a UID"),
-        ]);
-        self.pods
-            .create(&PostParams::default(), &pod)
-            .await
-            .expect("make the Pod of a Job");
+        pod.metadata.owner_references = Some(vec![job.controller_owner_ref(&()).expect("a stored object has a UID")]);
+        self.pods.create(&PostParams::default(), &pod).await.expect("make the Pod of a Job");
     }
 
     async fn run_pod(&self, job: &Job) {
@@ -233,21 +220,29 @@ impl Cluster {
         join_all(ends.iter().map(|(job, wish)| async {
             let status = job_status(termination(wish).0 == 0);
             let patch = Patch::Merge(json!({ "status": status }));
-            let patched = self
-                .jobs
-                .patch_status(&job.name_any(), &PatchParams::default(), &patch)
-                .await;
+            let patched = self.jobs.patch_status(&job.name_any(), &PatchParams::default(), &patch).await;
             patched.expect("end a Job");
         }))
         .await;
     }
 
+    /// Each once the verdict of the one before can be seen.
+    async fn end_one_by_one(&self, mut ends: Vec<(Job, Wish)>) {
+        ends.sort_by_key(|(job, _)| gate_of(job));
+        for (number, end) in ends.iter().enumerate() {
+            let request = &end.0.annotations()[ANNOTATION_REQUEST];
+            until("the verdict of the gate before is shown", seconds(120), async || {
+                let status = self.promotions.get(request).await.ok()?.status?;
+                let shown = status.gates.iter().filter(|gate| gate.outcome != "Running").count();
+                (shown >= number).then_some(())
+            })
+            .await;
+            self.end(std::slice::from_ref(end)).await;
+        }
+    }
+
     async fn patch_pod(&self, job: &Job, phase: &str, state: &Value) {
-        let spec = job
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.template.spec.as_ref())
-            .expect("a Job has a Pod");
+        let spec = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a Job has a Pod");
         let status_of = |name: &str, image: Option<&String>, state: &Value| {
             json!({
                 "name": name, "image": image, "imageID": "rig.invalid/image@sha256:0000000000000000000000000000000000000000000000000000000000000000",
@@ -255,24 +250,14 @@ impl Cluster {
             })
         };
         let fetched = json!({ "terminated": { "exitCode": 0, "reason": "Completed", "startedAt": Timestamp::now(), "finishedAt": Timestamp::now() } });
-        let init = spec
-            .init_containers
-            .iter()
-            .flatten()
-            .map(|one| status_of(&one.name, one.image.as_ref(), &fetched));
-        let main = spec
-            .containers
-            .iter()
-            .map(|one| status_of(&one.name, one.image.as_ref(), state));
+        let init = spec.init_containers.iter().flatten().map(|one| status_of(&one.name, one.image.as_ref(), &fetched));
+        let main = spec.containers.iter().map(|one| status_of(&one.name, one.image.as_ref(), state));
         let status = json!({
             "phase": phase, "startTime": Timestamp::now(),
             "initContainerStatuses": init.collect::<Vec<_>>(), "containerStatuses": main.collect::<Vec<_>>(),
         });
         let patch = Patch::Merge(json!({ "status": status }));
-        self.pods
-            .patch_status(&pod_name(job), &PatchParams::default(), &patch)
-            .await
-            .expect("patch a Pod's status");
+        self.pods.patch_status(&pod_name(job), &PatchParams::default(), &patch).await.expect("patch a Pod's status");
     }
 }
 
@@ -295,19 +280,16 @@ fn termination(wish: &Wish) -> (i32, String) {
             summary.timed_out = true;
         }
         Wish::Says(message) => return (0, message.clone()),
-        Wish::Never | Wish::Pending | Wish::Nothing => {
-            unreachable!("a gate with this wish does not end")
-        }
+        Wish::Never | Wish::Pending | Wish::Nothing => unreachable!("a gate with this wish does not end"),
     }
-    (
-        summary.exit_code,
-        serde_json::to_string(&summary).expect("a summary is JSON"),
-    )
+    (summary.exit_code, serde_json::to_string(&summary).expect("a summary is JSON"))
 }
 
 fn job_status(complete: bool) -> Value {
     let now = Timestamp::now();
-    let condition = |kind: &str, reason: &str| json!({ "type": kind, "status": "True", "reason": reason, "message": "by the rig", "lastProbeTime": now, "lastTransitionTime": now });
+    let condition = |kind: &str, reason: &str| {
+        json!({ "type": kind, "status": "True", "reason": reason, "message": "by the rig", "lastProbeTime": now, "lastTransitionTime": now })
+    };
     if complete {
         json!({
             "startTime": now, "completionTime": now, "succeeded": 1, "active": 0, "uncountedTerminatedPods": {},
