@@ -134,13 +134,12 @@ pub async fn settle(
         let Some(ledger) = ledger_mut(policy, artifact) else {
             return false;
         };
-        if ledger.history.iter().any(|known| known.uid == entry.uid) {
-            entered = true;
-            return false;
-        }
         if ledger.in_flight.as_ref().map(|slot| &slot.uid) != entry.uid.as_ref() {
+            entered = ledger.history.iter().any(|known| known.uid == entry.uid);
             return false;
         }
+        // A ledger that was rebuilt from records may have the entry, and not have it as the current one.
+        ledger.history.retain(|known| known.uid != entry.uid);
         ledger.in_flight = None;
         ledger.current = Some(entry.clone());
         ledger.history.insert(0, entry.clone());

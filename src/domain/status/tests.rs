@@ -56,7 +56,7 @@ fn observed(policy: &EnvironmentPolicy) -> Observed {
         upstream_record: None,
         gates: std::collections::BTreeMap::new(),
         claim: Claim::Released,
-        intent: false,
+        intent: None,
         tag: None,
         own_record: None,
         record: None,
