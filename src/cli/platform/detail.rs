@@ -37,16 +37,9 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
             .zip(view.source_tag.as_ref())
             .map(|(repository, tag)| format!("{repository}:{tag}")),
     );
-    field(
-        "tags",
-        view.tag
-            .as_ref()
-            .zip(view.latest_tag.as_ref())
-            .filter(|_| !view.dry_run)
-            .map(|(tag, latest)| format!("{tag}, {latest}")),
-    );
+    field(if promoted(view) { "tags" } else { "writes" }, tags(view));
     field("record", view.record.clone());
-    field("asked by", requested(view, now));
+    field("asked by", Some(requested(view, now)));
     field("retry of", view.retry_of.clone());
     if !view.gates.is_empty() {
         lines.push("Gates".to_owned());
@@ -61,6 +54,20 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
     }
     lines.extend(view.next.as_ref().map(|next| format!("Next: {next}")));
     lines.join("\n") + "\n"
+}
+
+fn promoted(view: &PromotionView) -> bool {
+    matches!(view.reason.as_deref(), Some("Promoted" | "AlreadyPromoted"))
+}
+
+/// The tags that were written or will be; nothing when it ended without.
+fn tags(view: &PromotionView) -> Option<String> {
+    let ended_without = view.finished_at.is_some() && !promoted(view);
+    if view.dry_run || ended_without {
+        return None;
+    }
+    let (tag, latest) = view.tag.as_ref().zip(view.latest_tag.as_ref())?;
+    Some(format!("{tag}, {latest}"))
 }
 
 fn way(view: &PromotionView) -> String {
@@ -101,16 +108,11 @@ fn waiting(view: &PromotionView, now: Timestamp) -> Option<String> {
     ))
 }
 
-fn requested(view: &PromotionView, now: Timestamp) -> Option<String> {
+fn requested(view: &PromotionView, now: Timestamp) -> String {
+    let by = view.requested_by.iter().map(|by| format!("{by}, "));
     let ago = format!("{} ago", age(view.created_at, now));
-    let mut text = match &view.requested_by {
-        Some(by) => format!("{by}, {ago}"),
-        None => ago,
-    };
-    if let Some(reason) = &view.request_reason {
-        text.push_str(&format!(": {reason}"));
-    }
-    Some(text)
+    let why = view.request_reason.iter().map(|why| format!(": {why}"));
+    by.chain([ago]).chain(why).collect()
 }
 
 fn gate_lines(gate: &GateView, widest: usize, wide: bool) -> Vec<String> {

@@ -99,35 +99,35 @@ impl Overview {
                 self.namespace
             );
         }
-        let mut text = environments_table(&self.environments, wide, now);
-        for row in &self.environments {
-            if let Some(problem) = &row.problem {
-                text.push_str(&format!("\nenvironment '{}': {problem}\n", row.environment));
-            }
-        }
+        let mut sections = vec![environments_table(&self.environments, wide, now)];
+        let problems = self.environments.iter().filter_map(|row| {
+            let problem = row.problem.as_ref()?;
+            Some(format!("environment '{}': {problem}\n", row.environment))
+        });
+        sections.extend(problems);
         if !self.pending.is_empty() {
-            text.push_str("\nPending\n");
-            text.push_str(&promotions_table(&self.pending, "FOR", now, |view| {
-                view.waiting_since.or(view.created_at)
-            }));
+            let since = |view: &PromotionView| view.waiting_since.or(view.created_at);
+            let rows = promotions_table(&self.pending, "FOR", now, since);
+            sections.push(format!("Pending\n{rows}"));
         }
         if !self.failed.is_empty() {
-            let most = if wide { usize::MAX } else { SHOWN_FAILURES };
-            let shown = &self.failed[..self.failed.len().min(most)];
-            text.push_str("\nFailed\n");
-            text.push_str(&promotions_table(shown, "AGO", now, |view| {
-                view.finished_at
-            }));
-            let hidden = self.failed.len() - shown.len();
-            if hidden > 0 {
-                text.push_str(&format!("... and {hidden} more (-o wide)\n"));
-            }
-            text.push_str(&format!(
-                "\nMore about one of them: floe platform status NAME -n {}\n",
-                self.namespace
-            ));
+            sections.push(self.failures(wide, now));
         }
-        text
+        sections.join("\n")
+    }
+
+    fn failures(&self, wide: bool, now: Timestamp) -> String {
+        let most = if wide { usize::MAX } else { SHOWN_FAILURES };
+        let shown = &self.failed[..self.failed.len().min(most)];
+        let rows = promotions_table(shown, "AGO", now, |view| view.finished_at);
+        let hidden = match self.failed.len() - shown.len() {
+            0 => String::new(),
+            hidden => format!("... and {hidden} more (-o wide)\n"),
+        };
+        format!(
+            "Failed\n{rows}{hidden}\nMore about one of them: floe platform status NAME -n {}\n",
+            self.namespace
+        )
     }
 }
 

@@ -27,11 +27,7 @@ pub(super) fn present(result: &impl Present, format: Format) -> ExitCode {
             .map(|json| json + "\n")
             .map_err(|error| error.to_string()),
         Format::Yaml => serde_saphyr::to_string(result).map_err(|error| error.to_string()),
-        Format::Name => Ok(result
-            .names()
-            .iter()
-            .map(|name| format!("{name}\n"))
-            .collect()),
+        Format::Name => Ok(lines(&result.names())),
     };
     match written {
         Ok(text) => output::text(&text),
@@ -40,6 +36,10 @@ pub(super) fn present(result: &impl Present, format: Format) -> ExitCode {
             &format!("cannot write the result: {error}"),
         ),
     }
+}
+
+fn lines(names: &[String]) -> String {
+    names.iter().flat_map(|name| [name, "\n"]).collect()
 }
 
 /// `promotion.promotion.floe.dev/name`.

@@ -11,11 +11,9 @@ const UNSEEN: jiff::SignedDuration = jiff::SignedDuration::from_secs(15);
 
 /// The whole state, for a terminal.
 pub(super) fn block(view: &PromotionView, now: Timestamp) -> Vec<String> {
-    let dry_run = if view.dry_run { " (dry run)" } else { "" };
     let mut lines = vec![format!(
-        "{} -> {}{dry_run}: {}, {}",
-        view.what(),
-        view.to,
+        "{}: {}, {}",
+        head(view),
         view.stage,
         age(view.created_at, now)
     )];
@@ -35,7 +33,7 @@ pub(super) fn block(view: &PromotionView, now: Timestamp) -> Vec<String> {
 pub(super) fn changes(before: Option<&PromotionView>, after: &PromotionView) -> Vec<String> {
     let mut lines = Vec::new();
     if before.map(|before| &before.stage) != Some(&after.stage) {
-        lines.push(format!("{} -> {}: {}", after.what(), after.to, after.stage));
+        lines.push(format!("{}: {}", head(after), after.stage));
     }
     let known = |gate: &GateView| {
         before.is_some_and(|before| {
@@ -67,6 +65,11 @@ pub(super) fn unseen(view: &PromotionView, now: Timestamp) -> Option<&'static st
     )
 }
 
+fn head(view: &PromotionView) -> String {
+    let dry_run = if view.dry_run { " (dry run)" } else { "" };
+    format!("{} -> {}{dry_run}", view.what(), view.to)
+}
+
 fn waiting(view: &PromotionView) -> Option<String> {
     view.waiting_since?;
     let reason = view.reason.as_deref()?;
@@ -77,22 +80,21 @@ fn waiting(view: &PromotionView) -> Option<String> {
 }
 
 fn gate_line(gate: &GateView, widest: usize) -> String {
-    let mut line = format!(
-        "  {} {:<widest$}  {}",
-        sign(&gate.outcome),
-        gate.name,
-        gate.outcome
-    );
-    if let Some(duration) = gate.duration() {
-        line.push_str(&format!(" in {}", span(duration)));
-    }
-    if let Some(message) = gate
+    let name = format!("{:<widest$}", gate.name);
+    let time = gate
+        .duration()
+        .map(|duration| format!(" in {}", span(duration)));
+    let message = gate
         .message
         .as_deref()
-        .filter(|message| !message.is_empty())
-    {
-        line.push_str(": ");
-        line.push_str(message.lines().next().unwrap_or_default());
-    }
-    line
+        .and_then(|message| message.lines().next());
+    format!(
+        "  {} {name}  {}{}{}",
+        sign(&gate.outcome),
+        gate.outcome,
+        time.unwrap_or_default(),
+        message
+            .map(|message| format!(": {message}"))
+            .unwrap_or_default()
+    )
 }

@@ -31,6 +31,15 @@ enum Found {
     Done(Box<Promotion>),
 }
 
+/// What came of a Promotion.
+pub(super) struct CarriedOut {
+    /// How it stands.
+    pub(super) view: PromotionView,
+    code: ExitCode,
+    /// Why the command did not end well.
+    complaint: Option<String>,
+}
+
 /// Runs the command.
 pub(super) async fn run(space: &Space, arguments: &PromoteArguments) -> Result<ExitCode> {
     let typed = Typed {
@@ -45,23 +54,37 @@ pub(super) async fn run(space: &Space, arguments: &PromoteArguments) -> Result<E
     };
     let policies = space.list_policies().await?;
     let asked = asked(&policies, &space.namespace, &typed)?;
-    let (view, code) = carry_out(space, &asked, &arguments.wait).await?;
-    let written = present(&view, arguments.output.format);
-    Ok(if code == ExitCode::Done {
-        written
-    } else {
-        code
-    })
+    let carried_out = carry_out(space, &asked, &arguments.wait).await?;
+    let written = present(&carried_out.view, arguments.output.format);
+    Ok(carried_out.exit(written))
 }
 
-/// Makes the Promotion or joins it, waits for it, and says on standard error why it did not go well.
+impl CarriedOut {
+    fn well(view: PromotionView) -> Self {
+        Self {
+            view,
+            code: ExitCode::Done,
+            complaint: None,
+        }
+    }
+
+    /// Says on standard error why it did not end well, behind the result that was `written`.
+    pub(super) fn exit(&self, written: ExitCode) -> ExitCode {
+        match &self.complaint {
+            Some(complaint) => output::failure(self.code, complaint),
+            None => written,
+        }
+    }
+}
+
+/// Makes the Promotion or joins it, and waits for it.
 pub(super) async fn carry_out(
     space: &Space,
     asked: &Asked,
     arguments: &WaitArguments,
-) -> Result<(PromotionView, ExitCode)> {
+) -> Result<CarriedOut> {
     let promotion = match submit(space, asked).await? {
-        Found::Done(promotion) => return Ok((already_promoted(&promotion), ExitCode::Done)),
+        Found::Done(promotion) => return Ok(CarriedOut::well(already_promoted(&promotion))),
         Found::Created(promotion) => {
             output::note(&format!("{} created", space.named(&promotion.name_any())));
             promotion
@@ -73,7 +96,7 @@ pub(super) async fn carry_out(
         }
     };
     if arguments.no_wait {
-        return Ok((PromotionView::of(&promotion), ExitCode::Done));
+        return Ok(CarriedOut::well(PromotionView::of(&promotion)));
     }
     let name = promotion.name_any();
     match wait(space, *promotion, arguments.timeout).await? {
@@ -138,13 +161,14 @@ fn object(asked: &Asked, name: &str) -> Promotion {
     }
 }
 
-fn result(promotion: &Promotion) -> (PromotionView, ExitCode) {
+fn result(promotion: &Promotion) -> CarriedOut {
     let view = PromotionView::of(promotion);
     let code = ended(promotion).map_or(ExitCode::Unexpected, |end| end.code);
-    if code != ExitCode::Done {
-        output::failure(code, &why_not(&view));
+    CarriedOut {
+        complaint: (code != ExitCode::Done).then(|| why_not(&view)),
+        code,
+        view,
     }
-    (view, code)
 }
 
 fn already_promoted(promotion: &Promotion) -> PromotionView {
@@ -174,11 +198,7 @@ fn why_not(view: &PromotionView) -> String {
     text
 }
 
-fn still_waiting(
-    space: &Space,
-    promotion: &Promotion,
-    limit: Option<Duration>,
-) -> (PromotionView, ExitCode) {
+fn still_waiting(space: &Space, promotion: &Promotion, limit: Option<Duration>) -> CarriedOut {
     let view = PromotionView::of(promotion);
     let code = match view.reason.as_deref() {
         Some("EnvironmentLocked") => ExitCode::Locked,
@@ -196,14 +216,15 @@ fn still_waiting(
         _ if view.stage == "Pending" => "no operator has seen it yet; is floe running?".to_owned(),
         _ => view.stage.clone(),
     };
-    output::failure(
-        code,
-        &format!(
-            "{}: {stopped}: {waits}\nnext: it goes on by itself; look with: floe platform status {} -n {}",
-            view.object(),
-            view.name,
-            space.namespace
-        ),
+    let complaint = format!(
+        "{}: {stopped}: {waits}\nnext: it goes on by itself; look with: floe platform status {} -n {}",
+        view.object(),
+        view.name,
+        space.namespace
     );
-    (view, code)
+    CarriedOut {
+        view,
+        code,
+        complaint: Some(complaint),
+    }
 }

@@ -77,28 +77,24 @@ pub(super) async fn run(space: &Space, arguments: &PublishArguments) -> Result<E
         artifact,
     };
     output::note(&published.sentence());
-    let mut code = ExitCode::Done;
-    if !arguments.no_promote {
-        let typed = Typed {
-            artifact: Some(&published.artifact),
-            version: &arguments.version,
-            to: &policy.name_any(),
-            digest: Some(&published.digest),
-            reason: arguments.request.reason.as_deref(),
-            name: arguments.request.name.as_deref(),
-            ..Typed::default()
-        };
-        let asked = asked(&policies, &space.namespace, &typed)?;
-        let (view, ended) = carry_out(space, &asked, &arguments.wait).await?;
-        published.promotion = Some(view);
-        code = ended;
+    if arguments.no_promote {
+        return Ok(present(&published, arguments.output.format));
     }
+
+    let typed = Typed {
+        artifact: Some(&published.artifact),
+        version: &arguments.version,
+        to: &policy.name_any(),
+        digest: Some(&published.digest),
+        reason: arguments.request.reason.as_deref(),
+        name: arguments.request.name.as_deref(),
+        ..Typed::default()
+    };
+    let asked = asked(&policies, &space.namespace, &typed)?;
+    let carried_out = carry_out(space, &asked, &arguments.wait).await?;
+    published.promotion = Some(carried_out.view.clone());
     let written = present(&published, arguments.output.format);
-    Ok(if code == ExitCode::Done {
-        written
-    } else {
-        code
-    })
+    Ok(carried_out.exit(written))
 }
 
 impl Published {

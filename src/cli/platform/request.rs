@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 
 use super::failure::{Failure, Result};
 use crate::api::{EnvironmentPolicy, Promotion, PromotionSpec};
@@ -87,7 +87,7 @@ pub(super) fn environment<'a>(
     Environments::by_alias(policies, word)
         .and_then(|name| policies.iter().find(|policy| policy.name_any() == name))
         .ok_or_else(|| {
-            let mut names: Vec<String> = policies.iter().map(|policy| policy.name_any()).collect();
+            let mut names: Vec<String> = policies.iter().map(ResourceExt::name_any).collect();
             names.sort();
             let there = if names.is_empty() {
                 "it has no EnvironmentPolicies; create them, or name another namespace with -n"
@@ -138,7 +138,10 @@ pub(super) fn same_request(existing: &Promotion, spec: &PromotionSpec) -> bool {
         .as_ref()
         .and_then(|status| status.plan.as_ref());
     let differ = |one: Option<&String>, other: Option<&String>| matches!((one, other), (Some(one), Some(other)) if one != other);
-    let digest = there.digest.as_ref().or(plan.map(|plan| &plan.digest));
+    let digest = there
+        .digest
+        .as_ref()
+        .or_else(|| plan.map(|plan| &plan.digest));
     there.version == spec.version
         && there.to == spec.to
         && there.dry_run == spec.dry_run

@@ -128,7 +128,7 @@ impl PromotionView {
         let advice = reason
             .as_deref()
             .and_then(reasons::find)
-            .map(|reason| reason.advice.to_owned());
+            .map(|reason| reason.advice.replace("VERSION", &spec.version));
         Self {
             name: promotion.name_any(),
             namespace: promotion.namespace().unwrap_or_default(),

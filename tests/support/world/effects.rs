@@ -306,9 +306,12 @@ impl World {
         assert!(self.asked[asked].plan.is_some(), "a claim without plan");
         let (process, now) = (self.process.to_string(), self.now);
         let ours = self.claim_of(asked);
-        if let Some(slot) = self.ledger().in_flight.as_ref().filter(|_| ours) {
+        if let Some(slot) = self.ledger_mut().in_flight.as_mut().filter(|_| ours) {
+            if slot.holder != process {
+                (slot.holder, slot.since, slot.taken_over) = (process, Time(now), true);
+            }
             let until = slot.since.0 + WRITE_WINDOW;
-            if now < until && (slot.holder != process || slot.taken_over) {
+            if slot.taken_over && now < until {
                 return Claim::Inherited { until };
             }
             self.ledger_mut().in_flight = None;
