@@ -20,3 +20,22 @@ registry: cluster ## Start the registry that host, nodes and pods share
 
 registry-down: ## Stop the registry and remove its data
 	@e2e/registry/down
+
+# What is checked without a cluster, by the names that CI uses.
+.PHONY: check fmt-check clippy unit crds docs
+check: fmt-check clippy unit ## Run all that needs no cluster
+
+fmt-check:
+	@cargo fmt --all --check
+
+clippy:
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit:
+	@cargo test --workspace --locked
+
+crds: ## Write crds/ from the API types
+	@UPDATE=1 cargo test --locked --test crds
+
+docs: ## Write docs/reference/ from the API types and the command line
+	@UPDATE=1 cargo test --locked --test docs

@@ -15,9 +15,14 @@ impl Authority {
     /// Makes one.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            rcgen::KeyUsagePurpose::KeyCertSign,
+            rcgen::KeyUsagePurpose::DigitalSignature,
+        ];
         let key = KeyPair::generate().expect("make a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("sign a certificate"))
     }
@@ -31,11 +36,16 @@ impl Authority {
     pub fn for_loopback(&self) -> Pair {
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).expect("loopback has good names");
-        params.distinguished_name.push(rcgen::DnType::CommonName, "loopback");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "loopback");
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().expect("make a key");
         let certificate = params.signed_by(&key, &self.0).expect("sign a certificate");
-        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+        Pair {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
     }
 }
 

@@ -39,7 +39,13 @@ pub struct ControlPlane {
 }
 
 impl Identity {
-    const ALL: [Self; 5] = [Self::Admin, Self::Operator, Self::Alice, Self::Bob, Self::JobController];
+    const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::Operator,
+        Self::Alice,
+        Self::Bob,
+        Self::JobController,
+    ];
 
     /// The bearer token.
     pub fn token(self) -> &'static str {
@@ -68,7 +74,9 @@ impl Identity {
             Self::Admin => "system:masters",
             Self::Operator => "system:serviceaccounts,system:serviceaccounts:floe-system",
             Self::Alice | Self::Bob => "people",
-            Self::JobController => "system:serviceaccounts,system:serviceaccounts:kube-system,system:masters",
+            Self::JobController => {
+                "system:serviceaccounts,system:serviceaccounts:kube-system,system:masters"
+            }
         }
     }
 }
@@ -92,10 +100,18 @@ impl ControlPlane {
         api_server
             .until_ready(seconds(60), async || {
                 let request = http.get(&ready).bearer_auth(Identity::Admin.token()).send();
-                request.await.is_ok_and(|answer| answer.status().is_success())
+                request
+                    .await
+                    .is_ok_and(|answer| answer.status().is_success())
             })
             .await;
-        Self { url, authority, audit_log, _etcd: etcd, _api_server: api_server }
+        Self {
+            url,
+            authority,
+            audit_log,
+            _etcd: etcd,
+            _api_server: api_server,
+        }
     }
 
     /// A client that talks to the API server directly.
@@ -120,9 +136,17 @@ impl ControlPlane {
     /// Makes a namespace.
     pub async fn namespace(&self, name: &str) {
         let api: Api<Namespace> = Api::all(self.client(Identity::Admin).await);
-        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let namespace = Namespace { metadata, ..Namespace::default() };
-        api.create(&PostParams::default(), &namespace).await.expect("make a namespace");
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let namespace = Namespace {
+            metadata,
+            ..Namespace::default()
+        };
+        api.create(&PostParams::default(), &namespace)
+            .await
+            .expect("make a namespace");
     }
 
     /// What the API server has written down of the requests that this user made: one line each, by the id
@@ -153,9 +177,12 @@ impl ControlPlane {
     }
 
     async fn config(&self, server: &str, identity: Identity) -> Config {
-        let kubeconfig = serde_json::from_value(self.kubeconfig(server, identity)).expect("a good kubeconfig");
+        let kubeconfig =
+            serde_json::from_value(self.kubeconfig(server, identity)).expect("a good kubeconfig");
         let options = KubeConfigOptions::default();
-        Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a good kubeconfig")
+        Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .expect("a good kubeconfig")
     }
 }
 
@@ -172,7 +199,10 @@ pub fn http_client(authority: &str) -> reqwest::Client {
 }
 
 async fn start_etcd(folder: &Path) -> (Process, String) {
-    let (client, peer) = (format!("http://{}", free_address()), format!("http://{}", free_address()));
+    let (client, peer) = (
+        format!("http://{}", free_address()),
+        format!("http://{}", free_address()),
+    );
     let args = [
         format!("--data-dir={}", folder.join("etcd").display()),
         format!("--listen-client-urls={client}"),
@@ -184,16 +214,28 @@ async fn start_etcd(folder: &Path) -> (Process, String) {
         "--log-level=warn".to_owned(),
     ];
     let mut etcd = Process::start(&tool("etcd"), &args, &[], &folder.join("etcd.log"));
-    let http = reqwest::Client::builder().no_proxy().build().expect("make an HTTP client");
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("make an HTTP client");
     let health = format!("{client}/health");
     etcd.until_ready(seconds(30), async || {
-        http.get(&health).send().await.is_ok_and(|answer| answer.status().is_success())
+        http.get(&health)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
     })
     .await;
     (etcd, client)
 }
 
-fn api_server_args(folder: &Path, authority: &Authority, etcd: &str, port: u16, audit_log: &Path) -> Vec<String> {
+fn api_server_args(
+    folder: &Path,
+    authority: &Authority,
+    etcd: &str,
+    port: u16,
+    audit_log: &Path,
+) -> Vec<String> {
     let file = |name: &str, content: &str| {
         let path = folder.join(name);
         std::fs::write(&path, content).expect("write a file");
@@ -203,7 +245,15 @@ fn api_server_args(folder: &Path, authority: &Authority, etcd: &str, port: u16, 
     let (private, public) = key_pair();
     let tokens: String = Identity::ALL
         .iter()
-        .map(|who| format!("{},{},{},\"{}\"\n", who.token(), who.user(), who.user(), who.groups()))
+        .map(|who| {
+            format!(
+                "{},{},{},\"{}\"\n",
+                who.token(),
+                who.user(),
+                who.user(),
+                who.groups()
+            )
+        })
         .collect();
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
@@ -225,9 +275,18 @@ fn api_server_args(folder: &Path, authority: &Authority, etcd: &str, port: u16, 
         // Nobody makes the ServiceAccount 'default' here.
         ("disable-admission-plugins", "ServiceAccount".to_owned()),
         ("service-account-issuer", "https://rig.invalid".to_owned()),
-        ("service-account-key-file", file("service-account.pub", &public)),
-        ("service-account-signing-key-file", file("service-account.key", &private)),
-        ("audit-policy-file", file("audit-policy.json", &policy.to_string())),
+        (
+            "service-account-key-file",
+            file("service-account.pub", &public),
+        ),
+        (
+            "service-account-signing-key-file",
+            file("service-account.key", &private),
+        ),
+        (
+            "audit-policy-file",
+            file("audit-policy.json", &policy.to_string()),
+        ),
         ("audit-log-path", audit_log.display().to_string()),
     ]
     .into_iter()

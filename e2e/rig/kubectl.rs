@@ -19,9 +19,14 @@ impl Kubectl {
     /// Writes the kubeconfig that it uses.
     pub fn new(control_plane: &ControlPlane, folder: &Path, identity: Identity) -> Self {
         let kubeconfig = folder.join(format!("kubeconfig-{identity:?}"));
-        let content = control_plane.kubeconfig(&control_plane.url, identity).to_string();
+        let content = control_plane
+            .kubeconfig(&control_plane.url, identity)
+            .to_string();
         std::fs::write(&kubeconfig, content).expect("write a file");
-        Self { program: tool("kubectl"), kubeconfig }
+        Self {
+            program: tool("kubectl"),
+            kubeconfig,
+        }
     }
 
     /// Runs it; standard output when it succeeds, else all that it said.
@@ -37,10 +42,21 @@ impl Kubectl {
             .spawn()
             .expect("start kubectl");
         let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(input.as_bytes()).await.expect("write to kubectl");
+        stdin
+            .write_all(input.as_bytes())
+            .await
+            .expect("write to kubectl");
         drop(stdin);
-        let Output { status, stdout, stderr } = child.wait_with_output().await.expect("wait for kubectl");
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().await.expect("wait for kubectl");
         let stdout = String::from_utf8_lossy(&stdout).into_owned();
-        if status.success() { Ok(stdout) } else { Err(format!("{stdout}{}", String::from_utf8_lossy(&stderr))) }
+        if status.success() {
+            Ok(stdout)
+        } else {
+            Err(format!("{stdout}{}", String::from_utf8_lossy(&stderr)))
+        }
     }
 }

@@ -18,24 +18,65 @@ pub async fn a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each
     for kind in [Kind::Referrers, Kind::Distribution] {
         let world = three_environments(&rig, kind).await;
         let digest = world.repository.publish("v1.2.3", "first").await;
-        for (name, to) in [("one-dev", "dev"), ("one-staging", "staging"), ("one-prod", "prod")] {
-            world.promote_as(Identity::Alice, name, json!({ "version": "v1.2.3", "to": to, "requestedBy": "bob" })).await;
+        for (name, to) in [
+            ("one-dev", "dev"),
+            ("one-staging", "staging"),
+            ("one-prod", "prod"),
+        ] {
+            world
+                .promote_as(
+                    Identity::Alice,
+                    name,
+                    json!({ "version": "v1.2.3", "to": to, "requestedBy": "bob" }),
+                )
+                .await;
             let promotion = world.ended(name).await;
-            assert_eq!((stage(&promotion).as_str(), reason(&promotion).as_str()), ("Succeeded", "Promoted"));
+            assert_eq!(
+                (stage(&promotion).as_str(), reason(&promotion).as_str()),
+                ("Succeeded", "Promoted")
+            );
             assert_eq!(promotion.labels()[LABEL_RESULT], "Succeeded");
-            assert_eq!(promotion.spec.requested_by.as_deref(), Some("alice"), "who the API server authenticated");
+            assert_eq!(
+                promotion.spec.requested_by.as_deref(),
+                Some("alice"),
+                "who the API server authenticated"
+            );
         }
         let tags = world.repository.tag_map().await;
-        let expected = ["v1.2.3", "v1.2.3-dev", "v1.2.3-staging", "v1.2.3-prod", "latest-dev", "latest-staging", "latest-prod"];
-        assert_eq!(tags.keys().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+        let expected = [
+            "v1.2.3",
+            "v1.2.3-dev",
+            "v1.2.3-staging",
+            "v1.2.3-prod",
+            "latest-dev",
+            "latest-staging",
+            "latest-prod",
+        ];
+        assert_eq!(
+            tags.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            BTreeSet::from(expected)
+        );
         assert!(tags.values().all(|named| *named == digest), "{tags:?}");
 
-        let records: Vec<_> = world.repository.referrers(&digest).await.iter().map(|one| one.json()).collect();
+        let records: Vec<_> = world
+            .repository
+            .referrers(&digest)
+            .await
+            .iter()
+            .map(|one| one.json())
+            .collect();
         let of = |environment: &str| {
             let wanted = format!("https://floe.dev/promotion/v1/{environment}");
-            let mut found = records.iter().filter(|record| record["predicateType"] == wanted);
-            let one = found.next().unwrap_or_else(|| panic!("no record of {environment}: {records:#?}"));
-            assert!(found.next().is_none(), "two records of {environment}: {records:#?}");
+            let mut found = records
+                .iter()
+                .filter(|record| record["predicateType"] == wanted);
+            let one = found
+                .next()
+                .unwrap_or_else(|| panic!("no record of {environment}: {records:#?}"));
+            assert!(
+                found.next().is_none(),
+                "two records of {environment}: {records:#?}"
+            );
             one
         };
         assert_eq!(records.len(), 3, "{records:#?}");
@@ -45,7 +86,14 @@ pub async fn a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each
         assert_eq!(prod["artifact"]["digest"], digest);
         assert_eq!(prod["tag"], "v1.2.3-prod");
         assert_eq!(prod["gates"].as_array().map(Vec::len), Some(3), "{prod:#}");
-        assert!(prod["gates"].as_array().unwrap().iter().all(|gate| gate["outcome"] == "Passed"), "{prod:#}");
+        assert!(
+            prod["gates"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|gate| gate["outcome"] == "Passed"),
+            "{prod:#}"
+        );
         of("dev");
         of("staging");
         world.assert_counted_everything().await;
@@ -72,10 +120,24 @@ pub async fn applying_a_promotion_again_does_nothing_also_after_it_was_deleted(r
 
     alice.run(&apply, &object).await.unwrap();
     world.proxy.trace.until_quiet(seconds(1), seconds(20)).await;
-    assert_eq!(world.promotions().get("one").await.unwrap().resource_version(), first.resource_version());
+    assert_eq!(
+        world
+            .promotions()
+            .get("one")
+            .await
+            .unwrap()
+            .resource_version(),
+        first.resource_version()
+    );
 
     for operator_restarted in [false, true] {
-        alice.run(&["delete", &namespace, "promotion", "one", "--timeout=20s"], "").await.unwrap();
+        alice
+            .run(
+                &["delete", &namespace, "promotion", "one", "--timeout=20s"],
+                "",
+            )
+            .await
+            .unwrap();
         if operator_restarted {
             world.kill_operators().await;
             world.operator("another").await;
@@ -83,10 +145,20 @@ pub async fn applying_a_promotion_again_does_nothing_also_after_it_was_deleted(r
         alice.run(&apply, &object).await.unwrap();
         let again = world.ended("one").await;
         assert_ne!(again.uid(), first.uid());
-        assert_eq!((stage(&again).as_str(), reason(&again).as_str()), ("Succeeded", "AlreadyPromoted"));
+        assert_eq!(
+            (stage(&again).as_str(), reason(&again).as_str()),
+            ("Succeeded", "AlreadyPromoted")
+        );
         assert_eq!(world.repository.tag_map().await, tags);
         assert_eq!(world.repository.referrers(&digest).await, records);
-        let ledger = world.policies().get("dev").await.unwrap().status.unwrap().artifacts;
+        let ledger = world
+            .policies()
+            .get("dev")
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .artifacts;
         assert_eq!(ledger, policy.status.clone().unwrap().artifacts);
     }
     // A lower version does not come back either, when it is applied again after a higher one.
@@ -94,7 +166,13 @@ pub async fn applying_a_promotion_again_does_nothing_also_after_it_was_deleted(r
     world.promote("two", "v1.3.0", "dev").await;
     assert_eq!(reason(&world.ended("two").await), "Promoted");
     let tags = world.repository.tag_map().await;
-    alice.run(&["delete", &namespace, "promotion", "one", "--timeout=20s"], "").await.unwrap();
+    alice
+        .run(
+            &["delete", &namespace, "promotion", "one", "--timeout=20s"],
+            "",
+        )
+        .await
+        .unwrap();
     alice.run(&apply, &object).await.unwrap();
     assert_eq!(reason(&world.ended("one").await), "AlreadyPromoted");
     assert_eq!(world.repository.tag_map().await, tags);
@@ -110,30 +188,56 @@ pub async fn a_failing_gate_stops_the_promotion_and_a_warning_one_does_not(rig: 
     world.repository.publish("v1.0.0", "first").await;
     let tags = world.repository.tag_map().await;
     world.jobs.when(When::Together(3));
-    world.jobs.wish("gate-1", Wish::Fail("3 of 12 tests failed".to_owned()));
-    world.jobs.wish("gate-2", Wish::Fail("costs 3 % more".to_owned()));
+    world
+        .jobs
+        .wish("gate-1", Wish::Fail("3 of 12 tests failed".to_owned()));
+    world
+        .jobs
+        .wish("gate-2", Wish::Fail("costs 3 % more".to_owned()));
     world.promote("one", "v1.0.0", "dev").await;
     let failed = world.ended("one").await;
-    assert_eq!((stage(&failed).as_str(), reason(&failed).as_str()), ("Failed", "GateFailed"));
+    assert_eq!(
+        (stage(&failed).as_str(), reason(&failed).as_str()),
+        ("Failed", "GateFailed")
+    );
     let message = crate::world::message(&failed);
-    assert!(message.contains("gate-1") && message.contains("3 of 12 tests failed"), "{message}");
+    assert!(
+        message.contains("gate-1") && message.contains("3 of 12 tests failed"),
+        "{message}"
+    );
     assert!(!message.contains("gate-2"), "{message}");
     assert_eq!(world.repository.tag_map().await, tags);
-    assert_eq!(failed.status.as_ref().unwrap().gate_summary.as_deref(), Some("✓✗!"));
+    assert_eq!(
+        failed.status.as_ref().unwrap().gate_summary.as_deref(),
+        Some("✓✗!")
+    );
 
     world.jobs.wish("gate-1", Wish::Pass);
     world.promote("one-r2", "v1.0.0", "dev").await;
     let passed = world.ended("one-r2").await;
     assert_eq!(reason(&passed), "Promoted");
-    assert_eq!(passed.status.as_ref().unwrap().gate_summary.as_deref(), Some("✓✓!"));
+    assert_eq!(
+        passed.status.as_ref().unwrap().gate_summary.as_deref(),
+        Some("✓✓!")
+    );
 }
 
 /// Three environments in a row, the operator at work.
 pub async fn three_environments(rig: &Rig, kind: Kind) -> World {
     let world = World::new(rig, kind).await;
     world.policy("dev", json!({ "gates": gates(2) })).await;
-    world.policy("staging", json!({ "promotesFrom": ["dev"], "gates": gates(2) })).await;
-    world.policy("prod", json!({ "promotesFrom": ["staging"], "gates": gates(2) })).await;
+    world
+        .policy(
+            "staging",
+            json!({ "promotesFrom": ["dev"], "gates": gates(2) }),
+        )
+        .await;
+    world
+        .policy(
+            "prod",
+            json!({ "promotesFrom": ["staging"], "gates": gates(2) }),
+        )
+        .await;
     world.operator("one").await;
     for environment in ["dev", "staging", "prod"] {
         world.policy_ready(environment).await;

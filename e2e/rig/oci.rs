@@ -33,8 +33,14 @@ pub struct Referrer {
 impl Repository {
     /// A repository by its name.
     pub fn new(registry: SocketAddr, name: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().expect("make an HTTP client");
-        Self { base: format!("http://{registry}/v2/{name}"), http }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("make an HTTP client");
+        Self {
+            base: format!("http://{registry}/v2/{name}"),
+            http,
+        }
     }
 
     /// Pushes a platform artifact in the form of `floe platform publish` under this tag; the marker makes
@@ -55,34 +61,62 @@ impl Repository {
             }],
             "annotations": { "org.opencontainers.image.version": version },
         });
-        self.put_manifest(tag, MANIFEST, manifest.to_string().into_bytes()).await
+        self.put_manifest(tag, MANIFEST, manifest.to_string().into_bytes())
+            .await
     }
 
     /// Puts a manifest under a tag or digest.
     pub async fn put_manifest(&self, reference: &str, media_type: &str, bytes: Vec<u8>) -> String {
         let digest = digest_of(&bytes);
         let request = self.request(Method::PUT, &format!("/manifests/{reference}"));
-        let answer = request.header("content-type", media_type).body(bytes).send().await.expect("put a manifest");
-        assert_eq!(answer.status(), StatusCode::CREATED, "put {reference}: {}", answer.text().await.unwrap_or_default());
+        let answer = request
+            .header("content-type", media_type)
+            .body(bytes)
+            .send()
+            .await
+            .expect("put a manifest");
+        assert_eq!(
+            answer.status(),
+            StatusCode::CREATED,
+            "put {reference}: {}",
+            answer.text().await.unwrap_or_default()
+        );
         digest
     }
 
     /// Puts a tag on the manifest that another tag names.
     pub async fn retag(&self, from: &str, to: &str) {
-        let (media_type, bytes) = self.manifest(from).await.unwrap_or_else(|| panic!("there is no {from}"));
+        let (media_type, bytes) = self
+            .manifest(from)
+            .await
+            .unwrap_or_else(|| panic!("there is no {from}"));
         self.put_manifest(to, &media_type, bytes).await;
     }
 
     /// A manifest with its media type.
     pub async fn manifest(&self, reference: &str) -> Option<(String, Vec<u8>)> {
         let request = self.request(Method::GET, &format!("/manifests/{reference}"));
-        let answer = request.header("accept", format!("{MANIFEST}, {INDEX}")).send().await.expect("get a manifest");
+        let answer = request
+            .header("accept", format!("{MANIFEST}, {INDEX}"))
+            .send()
+            .await
+            .expect("get a manifest");
         if answer.status() == StatusCode::NOT_FOUND {
             return None;
         }
-        assert!(answer.status().is_success(), "get {reference}: {}", answer.status());
-        let media_type = answer.headers()["content-type"].to_str().expect("a media type").to_owned();
-        Some((media_type, answer.bytes().await.expect("a manifest").to_vec()))
+        assert!(
+            answer.status().is_success(),
+            "get {reference}: {}",
+            answer.status()
+        );
+        let media_type = answer.headers()["content-type"]
+            .to_str()
+            .expect("a media type")
+            .to_owned();
+        Some((
+            media_type,
+            answer.bytes().await.expect("a manifest").to_vec(),
+        ))
     }
 
     /// The digest that a tag names.
@@ -92,15 +126,27 @@ impl Repository {
 
     /// Every tag with its digest, fallback tags of referrers left out.
     pub async fn tag_map(&self) -> BTreeMap<String, String> {
-        let answer = self.request(Method::GET, "/tags/list").send().await.expect("list tags");
+        let answer = self
+            .request(Method::GET, "/tags/list")
+            .send()
+            .await
+            .expect("list tags");
         if answer.status() == StatusCode::NOT_FOUND {
             return BTreeMap::new();
         }
         let list: Value = answer.json().await.expect("a list of tags");
         let mut map = BTreeMap::new();
-        for tag in list["tags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        for tag in list["tags"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
             if !tag.starts_with("sha256-") {
-                map.insert(tag.to_owned(), self.digest(tag).await.expect("a listed tag exists"));
+                map.insert(
+                    tag.to_owned(),
+                    self.digest(tag).await.expect("a listed tag exists"),
+                );
             }
         }
         map
@@ -108,7 +154,11 @@ impl Repository {
 
     /// Everything that refers to a digest, by the referrers API or by the fallback tag.
     pub async fn referrers(&self, digest: &str) -> Vec<Referrer> {
-        let answer = self.request(Method::GET, &format!("/referrers/{digest}")).send().await.expect("ask for referrers");
+        let answer = self
+            .request(Method::GET, &format!("/referrers/{digest}"))
+            .send()
+            .await
+            .expect("ask for referrers");
         let index: Option<Value> = if answer.status().is_success() {
             Some(answer.json().await.expect("an index"))
         } else {
@@ -116,38 +166,79 @@ impl Repository {
             fallback.map(|(_, bytes)| serde_json::from_slice(&bytes).expect("an index"))
         };
         let mut referrers = Vec::new();
-        for descriptor in index.iter().flat_map(|index| index["manifests"].as_array()).flatten() {
+        for descriptor in index
+            .iter()
+            .flat_map(|index| index["manifests"].as_array())
+            .flatten()
+        {
             let digest = descriptor["digest"].as_str().expect("a digest").to_owned();
-            let (_, bytes) = self.manifest(&digest).await.expect("a listed referrer exists");
+            let (_, bytes) = self
+                .manifest(&digest)
+                .await
+                .expect("a listed referrer exists");
             let manifest: Value = serde_json::from_slice(&bytes).expect("a manifest");
-            let layer = manifest["layers"][0]["digest"].as_str().unwrap_or_default().to_owned();
+            let layer = manifest["layers"][0]["digest"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let payload = self.blob(&layer).await;
-            let artifact_type = manifest["artifactType"].as_str().unwrap_or_default().to_owned();
-            referrers.push(Referrer { digest, artifact_type, manifest, payload });
+            let artifact_type = manifest["artifactType"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            referrers.push(Referrer {
+                digest,
+                artifact_type,
+                manifest,
+                payload,
+            });
         }
         referrers
     }
 
     async fn blob(&self, digest: &str) -> Vec<u8> {
-        let answer = self.request(Method::GET, &format!("/blobs/{digest}")).send().await.expect("get a blob");
-        assert!(answer.status().is_success(), "get {digest}: {}", answer.status());
+        let answer = self
+            .request(Method::GET, &format!("/blobs/{digest}"))
+            .send()
+            .await
+            .expect("get a blob");
+        assert!(
+            answer.status().is_success(),
+            "get {digest}: {}",
+            answer.status()
+        );
         answer.bytes().await.expect("a blob").to_vec()
     }
 
     async fn push_blob(&self, bytes: &[u8]) -> String {
         let digest = digest_of(bytes);
-        let start = self.request(Method::POST, "/blobs/uploads/").send().await.expect("start an upload");
+        let start = self
+            .request(Method::POST, "/blobs/uploads/")
+            .send()
+            .await
+            .expect("start an upload");
         assert_eq!(start.status(), StatusCode::ACCEPTED, "start an upload");
-        let location = start.headers()["location"].to_str().expect("a location").to_owned();
+        let location = start.headers()["location"]
+            .to_str()
+            .expect("a location")
+            .to_owned();
         let location = start.url().join(&location).expect("a good location");
-        let request = self.http.put(location).query(&[("digest", digest.as_str()), ("rig", "1")]);
-        let answer = request.body(bytes.to_vec()).send().await.expect("push a blob");
+        let request = self
+            .http
+            .put(location)
+            .query(&[("digest", digest.as_str()), ("rig", "1")]);
+        let answer = request
+            .body(bytes.to_vec())
+            .send()
+            .await
+            .expect("push a blob");
         assert_eq!(answer.status(), StatusCode::CREATED, "push a blob");
         digest
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}?{OWN_REQUEST}", self.base))
+        self.http
+            .request(method, format!("{}{path}?{OWN_REQUEST}", self.base))
     }
 }
 

@@ -23,8 +23,16 @@ impl Process {
     /// `setpriv --pdeathsig` makes the kernel kill it when the rig dies in any way: a rig that was killed
     /// itself cannot clean up.
     pub fn start(program: &Path, args: &[String], env: &[(&str, &str)], log: &Path) -> Self {
-        let name = program.file_name().expect("a program has a name").to_string_lossy().into_owned();
-        let output = File::options().create(true).append(true).open(log).expect("open a log");
+        let name = program
+            .file_name()
+            .expect("a program has a name")
+            .to_string_lossy()
+            .into_owned();
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("open a log");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
@@ -36,8 +44,14 @@ impl Process {
             .stderr(output)
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|why| panic!("cannot start {name}: {why} (setpriv is in Debian's util-linux)"));
-        Self { name, log: log.to_owned(), child }
+            .unwrap_or_else(|why| {
+                panic!("cannot start {name}: {why} (setpriv is in Debian's util-linux)")
+            });
+        Self {
+            name,
+            log: log.to_owned(),
+            child,
+        }
     }
 
     /// Its process id, while it runs.
@@ -58,11 +72,21 @@ impl Process {
     /// Asks it to end (SIGTERM), and says how it ended.
     pub async fn terminate(&mut self, limit: Duration) -> std::process::ExitStatus {
         let pid = self.pid().expect("the process runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("run kill");
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .expect("run kill");
         assert!(sent.success(), "kill -TERM {pid}: {sent}");
         tokio::time::timeout(limit, self.child.wait())
             .await
-            .unwrap_or_else(|_| panic!("{} did not end within {limit:?} after TERM\n{}", self.name, self.tail()))
+            .unwrap_or_else(|_| {
+                panic!(
+                    "{} did not end within {limit:?} after TERM\n{}",
+                    self.name,
+                    self.tail()
+                )
+            })
             .expect("wait for a child")
     }
 
@@ -86,7 +110,9 @@ impl Process {
 
 /// The last lines of a log.
 pub fn tail(log: &Path, lines: usize) -> String {
-    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = std::fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     let shown = &all[all.len().saturating_sub(lines)..];
     format!("--- {}\n{}", log.display(), shown.join("\n"))
@@ -95,7 +121,9 @@ pub fn tail(log: &Path, lines: usize) -> String {
 /// An address on loopback that was free a moment ago.
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind to loopback");
-    listener.local_addr().expect("a bound socket has an address")
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
 }
 
 /// The path of a tool, built by `e2e/tools/get` when it is not there yet.
@@ -106,6 +134,11 @@ pub fn tool(name: &str) -> PathBuf {
         .stderr(Stdio::inherit())
         .output()
         .unwrap_or_else(|why| panic!("cannot run {}: {why}", get.display()));
-    assert!(output.status.success(), "{} {name}: {}", get.display(), output.status);
+    assert!(
+        output.status.success(),
+        "{} {name}: {}",
+        get.display(),
+        output.status
+    );
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }

@@ -33,7 +33,13 @@ impl Registry {
         let folder = folder.join("registry");
         std::fs::create_dir_all(&folder).expect("make a folder");
         let log = folder.join("registry.log");
-        let mut registry = Self { kind, address: free_address(), folder, log, process: None };
+        let mut registry = Self {
+            kind,
+            address: free_address(),
+            folder,
+            log,
+            process: None,
+        };
         registry.up().await;
         registry
     }
@@ -48,18 +54,29 @@ impl Registry {
                 std::fs::write(&config, distribution_config(address, &data)).expect("write a file");
                 let args = ["serve".to_owned(), config.display().to_string()];
                 // It would look for a collector of traces on this machine, and complain.
-                Process::start(&tool("registry"), &args, &[("OTEL_TRACES_EXPORTER", "none")], &self.log)
+                Process::start(
+                    &tool("registry"),
+                    &args,
+                    &[("OTEL_TRACES_EXPORTER", "none")],
+                    &self.log,
+                )
             }
             Kind::Referrers => {
                 let args = [format!("-address={address}")];
                 Process::start(&tool("registry-referrers"), &args, &[], &self.log)
             }
         };
-        let http = reqwest::Client::builder().no_proxy().build().expect("make an HTTP client");
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("make an HTTP client");
         let ping = format!("http://{address}/v2/?{OWN_REQUEST}");
         process
             .until_ready(seconds(20), async || {
-                http.get(&ping).send().await.is_ok_and(|answer| answer.status().is_success())
+                http.get(&ping)
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status().is_success())
             })
             .await;
         self.process = Some(process);
@@ -75,7 +92,9 @@ impl Registry {
     /// How many requests its own log has, without those of the rig.
     pub fn logged(&self) -> usize {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().filter(|line| self.is_request(line) && !line.contains(OWN_REQUEST)).count()
+        text.lines()
+            .filter(|line| self.is_request(line) && !line.contains(OWN_REQUEST))
+            .count()
     }
 
     fn is_request(&self, line: &str) -> bool {

@@ -10,7 +10,6 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "floe",
     version,
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -21,6 +20,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Publish, promote and look at versions.
+    Platform(super::platform::PlatformArguments),
     /// Run the operator.
     Operator(Box<OperatorArguments>),
     /// Fetch an artifact, or check its documents: what the operator's image does in gate Pods.
@@ -36,27 +37,43 @@ pub(super) struct OperatorArguments {
     #[arg(long)]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Name of this process in claims, Leases and Events; the Pod's name in a cluster.
-    #[arg(long, env = "POD_NAME", default_value = "floe")]
+    #[arg(long, env = "POD_NAME", hide_env_values = true, default_value = "floe")]
     pub(super) identity: String,
     /// Watch this namespace only.
-    #[arg(long, env = "FLOE_NAMESPACE")]
+    #[arg(long, env = "FLOE_NAMESPACE", hide_env_values = true)]
     pub(super) namespace: Option<String>,
     /// Lead only while holding the Lease.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) leader_election: bool,
     /// Namespace of the Lease.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "floe-system")]
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        hide_env_values = true,
+        default_value = "floe-system"
+    )]
     pub(super) lease_namespace: String,
     /// Address of health, readiness and metrics.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub(super) listen: SocketAddr,
     /// The operator's own image: gates fetch artifacts and check documents in it.
-    #[arg(long, env = "FLOE_IMAGE")]
+    #[arg(long, env = "FLOE_IMAGE", hide_env_values = true)]
     pub(super) image: String,
     /// Pull policy of that image in gate Pods: Always, IfNotPresent or Never.
-    #[arg(long, env = "FLOE_IMAGE_PULL_POLICY")]
+    #[arg(long, env = "FLOE_IMAGE_PULL_POLICY", hide_env_values = true)]
     pub(super) image_pull_policy: Option<String>,
     /// What is logged, as RUST_LOG writes it.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", hide_env_values = true, default_value = "info")]
     pub(super) log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// clap checks this in development builds only, and only for the verb that is called.
+    #[test]
+    fn no_two_options_of_any_verb_have_one_name() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -5,6 +5,7 @@ mod exit_code;
 mod gate;
 mod operator;
 mod output;
+mod platform;
 
 use clap::Parser as _;
 
@@ -18,6 +19,7 @@ pub async fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     match arguments.command {
+        Command::Platform(arguments) => platform::run(arguments).await,
         Command::Operator(arguments) => operator::run(*arguments).await,
         Command::Gate(command) => gate::run(command).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),

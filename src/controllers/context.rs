@@ -117,6 +117,28 @@ impl Context {
         expected.get(&key).map(|(_, job)| Arc::clone(job))
     }
 
+    /// Names of the gate Jobs of a request that have not ended, as the watch shows them.
+    pub(super) fn unfinished_jobs(&self, namespace: &str, uid: &str) -> Vec<String> {
+        let ended = |job: &Job| {
+            let conditions = job
+                .status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten());
+            conditions.into_iter().any(|one| {
+                matches!(one.type_.as_str(), "Complete" | "Failed") && one.status == "True"
+            })
+        };
+        let ours = |job: &Job| {
+            job.namespace().as_deref() == Some(namespace)
+                && job.owner_references().iter().any(|owner| owner.uid == uid)
+        };
+        let jobs = self
+            .stores
+            .jobs
+            .state_filter(|job| ours(job) && !ended(job));
+        jobs.iter().map(|job| job.name_any()).collect()
+    }
+
     /// Remembers a Job that was just created or found.
     pub(super) fn expect_job(&self, job: Job) {
         let key = (job.namespace().unwrap_or_default(), job.name_any());

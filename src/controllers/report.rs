@@ -1,7 +1,8 @@
 //! Status, Events, and the end: what people and tools see of a pass.
 
 use jiff::SignedDuration;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
@@ -56,8 +57,26 @@ pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
         "finalizers": finalizers,
     }});
     patch_metadata(pass, "mark the promotion as ended", &patch).await?;
+    stop_gates(pass).await;
     pass.ctx.forget(&pass.observed.request.uid);
     Ok(())
+}
+
+/// Deletes the Jobs that have not ended: a Pod whose image cannot be pulled would wait for ever. Best effort:
+/// the deadlines of the Pods and the owner of the Jobs bound what is left.
+async fn stop_gates(pass: &Pass<'_>) {
+    let request = &pass.observed.request;
+    let jobs: Api<Job> = Api::namespaced(pass.ctx.client.clone(), &request.space);
+    for name in pass.ctx.unfinished_jobs(&request.space, &request.uid) {
+        let deleted = api(
+            "stop a gate's Job",
+            jobs.delete(&name, &DeleteParams::background()),
+        )
+        .await;
+        if let Err(error) = deleted {
+            tracing::warn!(job = name, %error, "cannot stop the gate");
+        }
+    }
 }
 
 /// Adds the finalizer where the admission policy has not.
@@ -150,7 +169,8 @@ fn note_changes(
             .waiting_on
             .as_ref()
             .is_some_and(|known| known.reason == waiting.reason());
-        if !known && !matches!(waiting, WaitingOn::Gates { .. }) {
+        let passing = matches!(waiting, WaitingOn::Gates { .. } | WaitingOn::Ledger { .. });
+        if !known && !passing {
             pass.note(true, PROMOTE, waiting.reason(), waiting.to_string());
         }
     }

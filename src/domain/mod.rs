@@ -11,6 +11,7 @@ pub mod names;
 pub mod observed;
 pub mod plan;
 pub mod policy;
+pub mod reasons;
 pub mod rebuild;
 pub mod record;
 pub mod request;

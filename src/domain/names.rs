@@ -150,6 +150,11 @@ pub fn promotion_name(artifact: &str, version: &Version, to: &str) -> String {
     object_name(&format!("{artifact}-{version}-to-{to}"))
 }
 
+/// Name of the dry run of a promotion: its own, so that it never stands in the way of the real one.
+pub fn dry_run_name(name: &str) -> String {
+    object_name(&format!("{name}-dry-run"))
+}
+
 /// Name of the next try: `-r2` after the first, `-r3` after `-r2`, ….
 pub fn retry_name(first: &str, attempt: u32) -> String {
     object_name(&format!("{first}-r{attempt}"))
@@ -364,6 +369,10 @@ mod tests {
         assert_eq!(
             retry_name("platform-v1.2.3-to-prod", 2),
             "platform-v1.2.3-to-prod-r2"
+        );
+        assert_eq!(
+            dry_run_name("platform-v1.2.3-to-prod"),
+            "platform-v1.2.3-to-prod-dry-run"
         );
         assert_eq!(object_name("a").len(), 1);
         assert!(!object_name(&format!("{}-", "x".repeat(62))).ends_with('-'));

@@ -32,7 +32,10 @@ impl Clients {
 
     /// Takes one out, once its process is gone.
     pub fn remove(&self, pid: u32) {
-        self.0.lock().expect("no holder panics").retain(|client| client.pid() != pid);
+        self.0
+            .lock()
+            .expect("no holder panics")
+            .retain(|client| client.pid() != pid);
     }
 
     /// The process that owns this end of a connection on loopback; none when it is gone.
@@ -50,23 +53,32 @@ impl Clients {
     fn look_for(&self, peer: SocketAddr) -> Option<Arc<dyn Killable>> {
         let clients = self.0.lock().expect("no holder panics").clone();
         let socket = format!("socket:[{}]", inode_of(peer)?);
-        clients.into_iter().find(|client| has_open(client.pid(), &socket))
+        clients
+            .into_iter()
+            .find(|client| has_open(client.pid(), &socket))
     }
 }
 
 /// The inode of the socket with this local address, from `/proc/net/tcp`.
 fn inode_of(local: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(local) = local else { return None };
+    let SocketAddr::V4(local) = local else {
+        return None;
+    };
     let address = u32::from_le_bytes(local.ip().octets());
     let wanted = format!("{address:08X}:{:04X}", local.port());
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     table.lines().find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        (columns.get(1) == Some(&wanted.as_str())).then(|| columns.get(9).map(|&inode| inode.to_owned()))?
+        (columns.get(1) == Some(&wanted.as_str()))
+            .then(|| columns.get(9).map(|&inode| inode.to_owned()))?
     })
 }
 
 fn has_open(pid: u32, socket: &str) -> bool {
-    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.to_string_lossy() == socket))
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    files.flatten().any(|file| {
+        fs::read_link(file.path()).is_ok_and(|target| target.to_string_lossy() == socket)
+    })
 }

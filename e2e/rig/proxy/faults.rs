@@ -22,7 +22,11 @@ pub enum Fault {
     /// The connection is closed.
     Cut(Moment),
     /// The proxy answers instead of the server.
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
     /// It is held back this long, then goes on.
     Delay(Duration),
 }
@@ -53,8 +57,19 @@ impl Faults {
     }
 
     /// After `skip` requests that match, the next `left`.
-    pub fn nth(&self, skip: usize, left: usize, fault: Fault, matches: impl Fn(&Seen, &str) -> bool + Send + 'static) {
-        let rule = Rule { matches: Box::new(matches), skip, left, fault };
+    pub fn nth(
+        &self,
+        skip: usize,
+        left: usize,
+        fault: Fault,
+        matches: impl Fn(&Seen, &str) -> bool + Send + 'static,
+    ) {
+        let rule = Rule {
+            matches: Box::new(matches),
+            skip,
+            left,
+            fault,
+        };
         self.0.lock().expect("no holder panics").push(rule);
     }
 
@@ -66,7 +81,10 @@ impl Faults {
     /// Rules that have not come true, or not as often as they shall.
     pub fn waiting(&self) -> usize {
         let rules = self.0.lock().expect("no holder panics");
-        rules.iter().filter(|rule| rule.left > 0 && rule.left < usize::MAX).count()
+        rules
+            .iter()
+            .filter(|rule| rule.left > 0 && rule.left < usize::MAX)
+            .count()
     }
 
     /// What happens to this request.
@@ -96,21 +114,38 @@ impl Fault {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": format!("the rig says {status}"), "reason": reason, "code": status,
         });
-        Self::Answer { status, headers: vec![("content-type", "application/json".to_owned())], body: body.to_string() }
+        Self::Answer {
+            status,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: body.to_string(),
+        }
     }
 
     /// An answer in the form of a registry's error.
     pub fn registry_error(status: u16, code: &str) -> Self {
-        let body = serde_json::json!({ "errors": [{ "code": code, "message": "the rig says so" }] });
-        Self::Answer { status, headers: vec![("content-type", "application/json".to_owned())], body: body.to_string() }
+        let body =
+            serde_json::json!({ "errors": [{ "code": code, "message": "the rig says so" }] });
+        Self::Answer {
+            status,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: body.to_string(),
+        }
     }
 
     /// The same answer with one more header.
     pub fn with_header(self, name: &'static str, value: &str) -> Self {
         match self {
-            Self::Answer { status, mut headers, body } => {
+            Self::Answer {
+                status,
+                mut headers,
+                body,
+            } => {
                 headers.push((name, value.to_owned()));
-                Self::Answer { status, headers, body }
+                Self::Answer {
+                    status,
+                    headers,
+                    body,
+                }
             }
             other => other,
         }

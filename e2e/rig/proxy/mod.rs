@@ -60,10 +60,27 @@ struct Cut(String);
 
 impl Front {
     /// Opens an address on loopback, plain HTTP, or TLS with this acceptor.
-    pub async fn open(server: Server, id: &str, upstream: &str, http: reqwest::Client, tls: Option<TlsAcceptor>, shared: Shared) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind to loopback");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let forwarder = Arc::new(Forwarder { server, upstream: upstream.to_owned(), http, id: id.to_owned(), shared });
+    pub async fn open(
+        server: Server,
+        id: &str,
+        upstream: &str,
+        http: reqwest::Client,
+        tls: Option<TlsAcceptor>,
+        shared: Shared,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind to loopback");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let forwarder = Arc::new(Forwarder {
+            server,
+            upstream: upstream.to_owned(),
+            http,
+            id: id.to_owned(),
+            shared,
+        });
         let task = tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await.expect("accept on loopback");
@@ -81,7 +98,12 @@ impl Drop for Front {
 }
 
 impl Forwarder {
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsAcceptor>,
+    ) {
         // Which operator this is can only be told while its end of the connection is open.
         let client = self.shared.clients.find(peer).await;
         let Some(client) = client else { return };
@@ -90,24 +112,44 @@ impl Forwarder {
         let http = hyper::server::conn::http1::Builder::new();
         // An error here is a cut, or a client that has gone.
         let _ended = match tls {
-            None => http.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+            None => http
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .is_ok(),
             Some(acceptor) => match acceptor.accept(stream).await {
-                Ok(stream) => http.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+                Ok(stream) => http
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await
+                    .is_ok(),
                 Err(_) => false,
             },
         };
     }
 
-    async fn serve(self: Arc<Self>, client: Arc<dyn Killable>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+    async fn serve(
+        self: Arc<Self>,
+        client: Arc<dyn Killable>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Cut> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map_err(|why| Cut(why.to_string()))?.to_bytes();
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let body = body
+            .collect()
+            .await
+            .map_err(|why| Cut(why.to_string()))?
+            .to_bytes();
+        let path = head
+            .uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned();
         let seen = Seen::new(self.server, &head.method, &path, &body);
         let operator = client.name().to_owned();
         let fault = self.shared.faults.take(&seen, &operator);
         let number = self.shared.trace.begin(seen, operator);
         if let Some(fault) = &fault {
-            self.shared.trace.note(number, |entry| entry.fault = Some(format!("{fault:?}")));
+            self.shared
+                .trace
+                .note(number, |entry| entry.fault = Some(format!("{fault:?}")));
         }
         match &fault {
             Some(Fault::Kill(Moment::Before)) => {
@@ -115,8 +157,14 @@ impl Forwarder {
                 return Err(Cut("killed before".to_owned()));
             }
             Some(Fault::Cut(Moment::Before)) => return Err(Cut("before".to_owned())),
-            Some(Fault::Answer { status, headers, body }) => {
-                self.shared.trace.note(number, |entry| entry.status = Some(*status));
+            Some(Fault::Answer {
+                status,
+                headers,
+                body,
+            }) => {
+                self.shared
+                    .trace
+                    .note(number, |entry| entry.status = Some(*status));
                 return Ok(answer(*status, headers, body));
             }
             Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
@@ -136,36 +184,64 @@ impl Forwarder {
         }
     }
 
-    async fn forward(&self, number: usize, head: hyper::http::request::Parts, body: Bytes) -> Result<Response<Body>, Cut> {
+    async fn forward(
+        &self,
+        number: usize,
+        head: hyper::http::request::Parts,
+        body: Bytes,
+    ) -> Result<Response<Body>, Cut> {
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut headers = without_hops(&head.headers);
         match self.server {
             Server::Api => {
                 headers.remove(HOST);
-                headers.insert("Audit-ID", format!("{}-{number}", self.id).parse().expect("a good header"));
+                headers.insert(
+                    "Audit-ID",
+                    format!("{}-{number}", self.id)
+                        .parse()
+                        .expect("a good header"),
+                );
             }
             // The registry makes its Location headers from the Host, and logs the User-Agent.
             Server::Registry => {
-                headers.insert(USER_AGENT, format!("{}-{number}", self.id).parse().expect("a good header"));
+                headers.insert(
+                    USER_AGENT,
+                    format!("{}-{number}", self.id)
+                        .parse()
+                        .expect("a good header"),
+                );
             }
         }
         let watch = self.shared.trace.since(number)[0].seen.class == Class::Watch;
-        self.shared.trace.note(number, |entry| entry.forwarded = true);
+        self.shared
+            .trace
+            .note(number, |entry| entry.forwarded = true);
         let url = format!("{}{path}", self.upstream);
-        let sent = self.http.request(head.method, url).headers(headers).body(body).send().await;
+        let sent = self
+            .http
+            .request(head.method, url)
+            .headers(headers)
+            .body(body)
+            .send()
+            .await;
         let upstream = sent.map_err(|why| Cut(format!("{why:?}")))?;
         let status = upstream.status();
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.headers_mut() = without_hops(upstream.headers());
         let body = if watch {
-            let stream = upstream.bytes_stream().map_ok(Frame::data).map_err(|why| Cut(why.to_string()));
+            let stream = upstream
+                .bytes_stream()
+                .map_ok(Frame::data)
+                .map_err(|why| Cut(why.to_string()));
             StreamBody::new(stream).boxed_unsync()
         } else {
             let bytes = upstream.bytes().await.map_err(|why| Cut(why.to_string()))?;
             full(bytes)
         };
-        self.shared.trace.note(number, |entry| entry.status = Some(status.as_u16()));
+        self.shared
+            .trace
+            .note(number, |entry| entry.status = Some(status.as_u16()));
         Ok(response.map(|()| body))
     }
 }
@@ -182,11 +258,15 @@ fn answer(status: u16, headers: &[(&'static str, String)], body: &str) -> Respon
     let mut response = Response::new(full(Bytes::from(body.to_owned())));
     *response.status_mut() = StatusCode::from_u16(status).expect("a good status");
     for (name, value) in headers {
-        response.headers_mut().append(*name, value.parse().expect("a good header"));
+        response
+            .headers_mut()
+            .append(*name, value.parse().expect("a good header"));
     }
     response
 }
 
 fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }

@@ -57,21 +57,40 @@ impl Seen {
             Server::Api => api(method, path, body),
             Server::Registry => registry(method, path),
         };
-        Self { server, method: method.clone(), path: path.to_owned(), class, key }
+        Self {
+            server,
+            method: method.clone(),
+            path: path.to_owned(),
+            class,
+            key,
+        }
     }
 }
 
 fn registry(method: &Method, path: &str) -> (Class, String) {
-    let class = if is_read(method) { Class::Read } else { Class::Write };
+    let class = if is_read(method) {
+        Class::Read
+    } else {
+        Class::Write
+    };
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let masked = if let Some(at) = path.find("/blobs/uploads/") {
-        let mounted = if query.contains("mount=") { "mount" } else { "upload" };
+        let mounted = if query.contains("mount=") {
+            "mount"
+        } else {
+            "upload"
+        };
         format!("{}/blobs/{mounted}", &path[..at])
     } else {
-        path.split('/').map(mask_digest).collect::<Vec<_>>().join("/")
+        path.split('/')
+            .map(mask_digest)
+            .collect::<Vec<_>>()
+            .join("/")
     };
     // The repository is the test's own choice and says nothing.
-    let word = ["/manifests/", "/blobs/", "/referrers/", "/tags/"].iter().find_map(|word| masked.find(word));
+    let word = ["/manifests/", "/blobs/", "/referrers/", "/tags/"]
+        .iter()
+        .find_map(|word| masked.find(word));
     let tail = word.map_or(masked.as_str(), |at| &masked[at + 1..]);
     (class, format!("registry {method} {tail}"))
 }
@@ -79,7 +98,8 @@ fn registry(method: &Method, path: &str) -> (Class, String) {
 /// `sha256:…` and the fallback tag `sha256-…` in place of digests.
 fn mask_digest(part: &str) -> &str {
     let is_digest = |prefix: &str| {
-        part.strip_prefix(prefix).is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        part.strip_prefix(prefix)
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     if is_digest("sha256:") {
         "sha256:…"
@@ -110,7 +130,11 @@ fn target(path: &str) -> Target<'_> {
         parts.drain(..2);
     }
     let part = |index: usize| parts.get(index).copied().unwrap_or_default();
-    Target { resource: part(0), name: part(1), subresource: part(2) }
+    Target {
+        resource: part(0),
+        name: part(1),
+        subresource: part(2),
+    }
 }
 
 fn api(method: &Method, path: &str, body: &[u8]) -> (Class, String) {
@@ -120,7 +144,11 @@ fn api(method: &Method, path: &str, body: &[u8]) -> (Class, String) {
     let class = if on.resource == "leases" {
         Class::Lease
     } else if is_read(method) {
-        if has("watch=1") || has("watch=true") { Class::Watch } else { Class::Read }
+        if has("watch=1") || has("watch=true") {
+            Class::Watch
+        } else {
+            Class::Read
+        }
     } else if on.resource.ends_with("reviews") {
         Class::Review
     } else if has("dryRun") {
@@ -136,21 +164,35 @@ fn api(method: &Method, path: &str, body: &[u8]) -> (Class, String) {
 
 fn describe(on: &Target<'_>, body: &Value) -> String {
     let named = |detail: String| {
-        let subresource = if on.subresource.is_empty() { String::new() } else { format!("/{}", on.subresource) };
+        let subresource = if on.subresource.is_empty() {
+            String::new()
+        } else {
+            format!("/{}", on.subresource)
+        };
         let name = if on.resource == "events" { "" } else { on.name };
-        [format!("{}{subresource}", on.resource), name.to_owned(), detail]
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
+        [
+            format!("{}{subresource}", on.resource),
+            name.to_owned(),
+            detail,
+        ]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
     };
     match (on.resource, on.subresource) {
         ("jobs", _) => {
-            let gate = body["metadata"]["labels"][floe::api::LABEL_GATE].as_str().unwrap_or("…");
+            let gate = body["metadata"]["labels"][floe::api::LABEL_GATE]
+                .as_str()
+                .unwrap_or("…");
             format!("jobs of gate {gate}")
         }
         ("pods", _) => "pods".to_owned(),
-        ("events", _) => named(format!("{} of {}", text(&body["reason"]), text(&involved(body)["name"]))),
+        ("events", _) => named(format!(
+            "{} of {}",
+            text(&body["reason"]),
+            text(&involved(body)["name"])
+        )),
         ("promotions", "status") => named(promotion_status(&body["status"])),
         ("environmentpolicies", "status") => named(policy_status(&body["status"])),
         _ => named(metadata(body)),
@@ -158,14 +200,21 @@ fn describe(on: &Target<'_>, body: &Value) -> String {
 }
 
 fn involved(event: &Value) -> &Value {
-    if event["regarding"].is_null() { &event["involvedObject"] } else { &event["regarding"] }
+    if event["regarding"].is_null() {
+        &event["involvedObject"]
+    } else {
+        &event["regarding"]
+    }
 }
 
 /// The facts in a Promotion's status that tell one write from another.
 fn promotion_status(status: &Value) -> String {
     let mut words = vec![text(&status["stage"])];
     let ended = status["gates"].as_array().map_or(0, |gates| {
-        gates.iter().filter(|gate| gate["outcome"] != "Running").count()
+        gates
+            .iter()
+            .filter(|gate| gate["outcome"] != "Running")
+            .count()
     });
     words.push(format!("gates:{ended}"));
     for part in ["plan", "intent", "audit"] {
@@ -181,14 +230,24 @@ fn promotion_status(status: &Value) -> String {
 
 /// The same of a policy's status: who holds which write slot, and how long the history is.
 fn policy_status(status: &Value) -> String {
-    let ready = status["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Ready");
-    let mut words: Vec<String> = ready.map(|one| format!("ready:{}", text(&one["status"]))).into_iter().collect();
+    let ready = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|one| one["type"] == "Ready");
+    let mut words: Vec<String> = ready
+        .map(|one| format!("ready:{}", text(&one["status"])))
+        .into_iter()
+        .collect();
     for artifact in status["artifacts"].as_array().into_iter().flatten() {
         let history = artifact["history"].as_array().map_or(0, Vec::len);
         words.push(format!("history:{history}"));
         if let Some(holder) = artifact["inFlight"]["name"].as_str() {
             let taken_over = artifact["inFlight"]["takenOver"] == true;
-            words.push(format!("{}:{holder}", if taken_over { "taken-over" } else { "claim" }));
+            words.push(format!(
+                "{}:{holder}",
+                if taken_over { "taken-over" } else { "claim" }
+            ));
         }
     }
     words.join(" ")
@@ -197,7 +256,10 @@ fn policy_status(status: &Value) -> String {
 /// What a write of an object itself, or of its metadata, changes.
 fn metadata(body: &Value) -> String {
     if let Some(operations) = body.as_array() {
-        let paths: Vec<String> = operations.iter().map(|one| format!("{} {}", text(&one["op"]), text(&one["path"]))).collect();
+        let paths: Vec<String> = operations
+            .iter()
+            .map(|one| format!("{} {}", text(&one["op"]), text(&one["path"])))
+            .collect();
         return paths.join(", ");
     }
     let metadata = &body["metadata"];
@@ -208,7 +270,9 @@ fn metadata(body: &Value) -> String {
     match &metadata["finalizers"] {
         Value::Array(list) if list.is_empty() => words.push("finalizers:none".to_owned()),
         Value::Array(_) => words.push("finalizers:some".to_owned()),
-        Value::Null if metadata.get("finalizers").is_some() => words.push("finalizers:none".to_owned()),
+        Value::Null if metadata.get("finalizers").is_some() => {
+            words.push("finalizers:none".to_owned())
+        }
         _ => {}
     }
     words.join(" ")

@@ -32,13 +32,23 @@ pub struct Trace {
 
 impl Trace {
     pub fn new() -> Self {
-        Self { started: Instant::now(), entries: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            entries: Mutex::default(),
+        }
     }
 
     /// Notes a request and gives it its number.
     pub fn begin(&self, seen: Seen, operator: String) -> usize {
         let mut entries = self.entries.lock().expect("no holder panics");
-        entries.push(Entry { seen, at: Instant::now(), operator, forwarded: false, status: None, fault: None });
+        entries.push(Entry {
+            seen,
+            at: Instant::now(),
+            operator,
+            forwarded: false,
+            status: None,
+            fault: None,
+        });
         entries.len() - 1
     }
 
@@ -61,9 +71,12 @@ impl Trace {
     pub async fn until_quiet(&self, quiet: Duration, limit: Duration) {
         until("the operator is quiet", limit, async || {
             let entries = self.entries.lock().expect("no holder panics");
-            let mut busy = entries.iter().filter(|entry| !matches!(entry.seen.class, Class::Watch | Class::Lease));
+            let mut busy = entries
+                .iter()
+                .filter(|entry| !matches!(entry.seen.class, Class::Watch | Class::Lease));
             let last = busy.next_back();
-            last.is_none_or(|entry| entry.at.elapsed() >= quiet).then_some(())
+            last.is_none_or(|entry| entry.at.elapsed() >= quiet)
+                .then_some(())
         })
         .await;
     }
@@ -76,10 +89,23 @@ impl Trace {
             .filter(|entry| entry.seen.class != Class::Lease)
             .map(|entry| {
                 let at = entry.at.duration_since(self.started).as_millis();
-                let status = entry.status.map_or("-".to_owned(), |status| status.to_string());
-                let fault = entry.fault.as_deref().map(|fault| format!("  <= {fault}")).unwrap_or_default();
-                let path = if entry.seen.class.is_effect() { "" } else { &entry.seen.path };
-                format!("{at:>7} ms {:<10} {status:>4} {} {path}{fault}", entry.operator, entry.seen.key)
+                let status = entry
+                    .status
+                    .map_or("-".to_owned(), |status| status.to_string());
+                let fault = entry
+                    .fault
+                    .as_deref()
+                    .map(|fault| format!("  <= {fault}"))
+                    .unwrap_or_default();
+                let path = if entry.seen.class.is_effect() {
+                    ""
+                } else {
+                    &entry.seen.path
+                };
+                format!(
+                    "{at:>7} ms {:<10} {status:>4} {} {path}{fault}",
+                    entry.operator, entry.seen.key
+                )
             })
             .collect();
         lines.join("\n")
@@ -90,12 +116,17 @@ impl Trace {
 pub fn counts(entries: &[Entry]) -> BTreeMap<(Server, Class), usize> {
     let mut counts = BTreeMap::new();
     for entry in entries {
-        *counts.entry((entry.seen.server, entry.seen.class)).or_default() += 1;
+        *counts
+            .entry((entry.seen.server, entry.seen.class))
+            .or_default() += 1;
     }
     counts
 }
 
 /// How many requests there are of this server in these classes.
 pub fn count(entries: &[Entry], server: Server, classes: &[Class]) -> usize {
-    entries.iter().filter(|entry| entry.seen.server == server && classes.contains(&entry.seen.class)).count()
+    entries
+        .iter()
+        .filter(|entry| entry.seen.server == server && classes.contains(&entry.seen.class))
+        .count()
 }

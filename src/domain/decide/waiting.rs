@@ -140,11 +140,8 @@ pub(super) fn may_arrive(
 
 /// Nobody knows what the environment holds: its controller reads it from the registry first.
 pub(super) fn ledger_missing(environment: &str, stage: Stage, now: Timestamp) -> Decision {
-    let problem =
-        "its ledger has not been read from the registry yet (see its conditions)".to_owned();
-    let waiting_on = WaitingOn::Policy {
-        name: environment.to_owned(),
-        problem,
+    let waiting_on = WaitingOn::Ledger {
+        environment: environment.to_owned(),
     };
     Decision::wait(stage, waiting_on, now + SLOW_LOOK)
 }

@@ -1,0 +1,253 @@
+//! What can be typed after `floe platform`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+const PLATFORM_HELP: &str = "\
+Environments are the EnvironmentPolicies of a namespace; a version moves between them by Promotions. These
+commands do nothing that kubectl could not do with the same kubeconfig and the same rights.
+
+Exit codes:
+   0  done
+   1  unexpected: no cluster, a registry that does not answer, a defect
+   2  usage: the command or the object was refused as it is
+   8  a gate failed, could not be run or was too slow
+   9  the transition is not allowed
+  10  the tag exists with another digest
+  11  the version is not in the environment it should come from, or was not published
+  12  you, or the operator at the registry, may not do this
+  13  the environment is locked
+  14  it still waits at the time limit
+  15  denied, expired, aborted or deleted";
+
+/// How the cluster is reached, and what is to be done there.
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_long_help = PLATFORM_HELP
+)]
+pub(in crate::cli) struct PlatformArguments {
+    #[command(flatten)]
+    pub(in crate::cli) cluster: ClusterArguments,
+    #[command(subcommand)]
+    pub(in crate::cli) verb: Verb,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(in crate::cli) struct ClusterArguments {
+    /// Kubeconfig file; without it KUBECONFIG, ~/.kube/config or the Pod's ServiceAccount.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Cluster")]
+    pub(in crate::cli) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; default: the current one.
+    #[arg(long, global = true, help_heading = "Cluster")]
+    pub(in crate::cli) context: Option<String>,
+    /// Namespace; default: the namespace of the context.
+    #[arg(short, long, global = true, help_heading = "Cluster")]
+    pub(in crate::cli) namespace: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Verb {
+    Publish(PublishArguments),
+    Promote(PromoteArguments),
+    /// Show what each environment holds, or how far one promotion is.
+    Status(StatusArguments),
+    /// List the versions that were promoted into the environments.
+    List(ListArguments),
+}
+
+/// Pack files as an OCI artifact, push it, and promote it into the first environment.
+///
+/// The same files give the same digest on every machine. With one folder as PATH, the files in it lie at
+/// the root of the artifact; with several PATHs, each lies under its own last name. Folders named .git are
+/// left out; links are refused.
+///
+/// The artifact gets the tag <VERSION>. A tag that exists with another digest is never overwritten
+/// (exit code 10); one with the same digest is left as it is. The login is the one of `docker login`:
+/// it is read from the config.json in $DOCKER_CONFIG or ~/.docker.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform publish ./platform --version 1.2.3
+  floe platform publish manifest.yaml policies --version 1.2.3 --revision \"$(git rev-parse HEAD)\"
+  floe platform publish ./platform --version 1.2.3 --no-promote -o json")]
+pub(in crate::cli) struct PublishArguments {
+    /// Files and folders to publish.
+    #[arg(required = true, value_name = "PATH")]
+    pub(in crate::cli) paths: Vec<PathBuf>,
+    /// Version to publish: SemVer 2, with or without a leading v.
+    #[arg(long)]
+    pub(in crate::cli) version: String,
+    /// Artifact, as the EnvironmentPolicy names it; may be left out when it has one only.
+    #[arg(long)]
+    pub(in crate::cli) artifact: Option<String>,
+    /// First environment; may be left out when there is one only.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(in crate::cli) to: Option<String>,
+    /// Address of the source, for the annotation org.opencontainers.image.source.
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) source: Option<String>,
+    /// Revision of the source, such as a commit, for the annotation org.opencontainers.image.revision.
+    #[arg(long)]
+    pub(in crate::cli) revision: Option<String>,
+    /// Time for the annotation org.opencontainers.image.created, such as 2026-03-01T12:00:00Z. It is part
+    /// of the digest; without it there is none.
+    #[arg(long, value_name = "TIME")]
+    pub(in crate::cli) created: Option<jiff::Timestamp>,
+    /// The same in seconds since 1970, as reproducible builds pass it on; --created comes first.
+    #[arg(
+        long,
+        env = "SOURCE_DATE_EPOCH",
+        hide_env_values = true,
+        value_name = "SECONDS"
+    )]
+    pub(in crate::cli) source_date_epoch: Option<i64>,
+    /// Push only; make no Promotion.
+    #[arg(long)]
+    pub(in crate::cli) no_promote: bool,
+    /// Certificate authority of the registry (PEM), besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) ca: Option<PathBuf>,
+    /// Folder of the docker configuration with the login; default: ~/.docker.
+    #[arg(
+        long,
+        env = "DOCKER_CONFIG",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
+    pub(in crate::cli) docker_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) request: RequestArguments,
+    #[command(flatten)]
+    pub(in crate::cli) wait: WaitArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+/// Promote a version into an environment, and wait for the result.
+///
+/// Creates a Promotion and shows what it waits for, gate by gate, until it has ended; the exit code says
+/// how. Called again while that Promotion runs, it waits for the same one; after it has succeeded,
+/// nothing happens; after it has failed, a new Promotion repeats it (its name ends in -r2, -r3, ...).
+#[derive(Debug, Args)]
+#[command(
+    allow_missing_positional = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+Examples:
+  floe platform promote 1.2.3 --to staging
+  floe platform promote platform 1.2.3 --to prod --reason 'release 12'
+  floe platform promote 1.2.3 --to prod --dry-run"
+)]
+pub(in crate::cli) struct PromoteArguments {
+    #[command(subcommand)]
+    pub(in crate::cli) verb: Option<PromoteVerb>,
+    /// Artifact, as the EnvironmentPolicy names it; may be left out when it has one only.
+    pub(in crate::cli) artifact: Option<String>,
+    /// Version to promote, as it was published.
+    #[arg(required = true)]
+    pub(in crate::cli) version: Option<String>,
+    /// Environment that the version enters, by name or alias.
+    #[arg(long, required = true, value_name = "ENVIRONMENT")]
+    pub(in crate::cli) to: Option<String>,
+    /// Environment that it comes from; may be left out when there is one only.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(in crate::cli) from: Option<String>,
+    /// Digest that you expect: with another one, nothing is promoted.
+    #[arg(long)]
+    pub(in crate::cli) digest: Option<String>,
+    /// Go through everything, gates included, and write nothing to the registry.
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    #[command(flatten)]
+    pub(in crate::cli) request: RequestArguments,
+    #[command(flatten)]
+    pub(in crate::cli) wait: WaitArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PromoteVerb {
+    /// Show what each environment holds, or how far one promotion is: the same as `floe platform status`.
+    Status(StatusArguments),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RequestArguments {
+    /// Why; it is kept in the record.
+    #[arg(long)]
+    pub(in crate::cli) reason: Option<String>,
+    /// Name of the Promotion; default: <artifact>-<version>-to-<environment>.
+    #[arg(long)]
+    pub(in crate::cli) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WaitArguments {
+    /// Wait until the Promotion has ended; this is the default.
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+    /// Do not wait: exit as soon as the Promotion exists.
+    #[arg(long, overrides_with = "wait")]
+    pub(in crate::cli) no_wait: bool,
+    /// How long to wait. Then the exit code is 14 (13 when the environment is locked), and the Promotion goes on.
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration)]
+    pub(in crate::cli) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusArguments {
+    /// Promotion to show; without it, all environments.
+    pub(in crate::cli) promotion: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArguments {
+    /// Only this environment, by name or alias.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(in crate::cli) env: Option<String>,
+    /// Only this artifact.
+    #[arg(long)]
+    pub(in crate::cli) artifact: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OutputArguments {
+    /// How the result is written to standard output; progress and errors go to standard error.
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
+    pub(in crate::cli) format: Format,
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Format {
+    /// For people.
+    Table,
+    /// For people, with more columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// Names of objects only, as kubectl takes them.
+    Name,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: kube::core::Duration = text
+        .parse()
+        .map_err(|_| "write it as in 90s, 10m or 1h30m".to_owned())?;
+    if parsed.is_negative() {
+        return Err("it must not be negative".to_owned());
+    }
+    Ok(parsed.into())
+}

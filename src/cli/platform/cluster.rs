@@ -1,0 +1,174 @@
+//! The cluster that a command speaks with. Every request has a time limit.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use kube::api::{ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, Config, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::args::ClusterArguments;
+use super::failure::{Failure, Result, causes};
+use crate::api::{EnvironmentPolicy, Promotion};
+use crate::cli::{ExitCode, output};
+
+/// How long one request may take.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Objects in one page of a list.
+const PAGE: u32 = 500;
+
+/// One namespace of a cluster, seen with the user's rights.
+pub(super) struct Space {
+    client: Client,
+    /// Name of the namespace.
+    pub(super) namespace: String,
+}
+
+/// The client for these arguments, and the namespace that they mean.
+pub(super) async fn connect(arguments: &ClusterArguments) -> Result<Space> {
+    let no_access = |why: String| {
+        Failure::new(
+            ExitCode::Unexpected,
+            format!("there is no access to a cluster: {why}"),
+        )
+    };
+    let options = KubeConfigOptions {
+        context: arguments.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let reading = async {
+        match (&arguments.kubeconfig, &arguments.context) {
+            (None, None) => Config::infer().await.map_err(|error| causes(&error)),
+            (None, Some(_)) => Config::from_kubeconfig(&options)
+                .await
+                .map_err(|error| causes(&error)),
+            (Some(path), _) => {
+                let file = Kubeconfig::read_from(path).map_err(|error| causes(&error))?;
+                Config::from_custom_kubeconfig(file, &options)
+                    .await
+                    .map_err(|error| causes(&error))
+            }
+        }
+    };
+    let config = tokio::time::timeout(LIMIT, reading)
+        .await
+        .map_err(|_| {
+            no_access(format!(
+                "the kubeconfig's login took longer than {} s",
+                LIMIT.as_secs()
+            ))
+        })?
+        .map_err(no_access)?;
+    let namespace = arguments
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).map_err(|error| no_access(causes(&error)))?;
+    Ok(Space { client, namespace })
+}
+
+impl Space {
+    /// The promotions of this namespace.
+    pub(super) fn promotions(&self) -> Api<Promotion> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Every readable policy; a malformed one is named on standard error.
+    pub(super) async fn list_policies(&self) -> Result<Vec<EnvironmentPolicy>> {
+        self.list("EnvironmentPolicies").await
+    }
+
+    /// Every readable promotion; a malformed one is named on standard error.
+    pub(super) async fn list_promotions(&self) -> Result<Vec<Promotion>> {
+        self.list("Promotions").await
+    }
+
+    /// The promotion of this name, when there is one.
+    pub(super) async fn promotion(&self, name: &str) -> Result<Option<Promotion>> {
+        let object = self.named(name);
+        match self
+            .limited("read", &object, self.promotions().get(name))
+            .await?
+        {
+            Ok(promotion) => Ok(Some(promotion)),
+            // Without a name in the answer it is the kind that the cluster does not know.
+            Err(kube::Error::Api(status))
+                if status.is_not_found()
+                    && status
+                        .details
+                        .as_ref()
+                        .is_some_and(|details| !details.name.is_empty()) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Failure::api("read", &object, &error)),
+        }
+    }
+
+    /// Creates a promotion; `None` when there is one of this name already.
+    pub(super) async fn create(&self, promotion: &Promotion) -> Result<Option<Promotion>> {
+        let object = self.named(&promotion.name_any());
+        let parameters = PostParams {
+            field_manager: Some("floe-cli".to_owned()),
+            ..PostParams::default()
+        };
+        let promotions = self.promotions();
+        let creating = promotions.create(&parameters, promotion);
+        match self.limited("create", &object, creating).await? {
+            Ok(promotion) => Ok(Some(promotion)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+            Err(error) => Err(Failure::api("create", &object, &error)),
+        }
+    }
+
+    /// `Promotion 'name' in namespace 'space'`.
+    pub(super) fn named(&self, name: &str) -> String {
+        format!("Promotion '{name}' in namespace '{}'", self.namespace)
+    }
+
+    async fn list<K>(&self, kinds: &str) -> Result<Vec<K>>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<DeserializeGuard<K>> = Api::namespaced(self.client.clone(), &self.namespace);
+        let object = format!("the {kinds} of namespace '{}'", self.namespace);
+        let mut parameters = ListParams::default().limit(PAGE);
+        let mut found = Vec::new();
+        loop {
+            let page = self
+                .limited("list", &object, api.list(&parameters))
+                .await?
+                .map_err(|error| Failure::api("list", &object, &error))?;
+            for guard in page.items {
+                match guard.0 {
+                    Ok(item) => found.push(item),
+                    Err(malformed) => output::note(&format!(
+                        "note: {} '{}' is malformed and left out: {}",
+                        K::kind(&()),
+                        malformed.metadata.name.as_deref().unwrap_or_default(),
+                        malformed.error
+                    )),
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    async fn limited<T>(
+        &self,
+        action: &str,
+        object: &str,
+        request: impl Future<Output = T>,
+    ) -> Result<T> {
+        tokio::time::timeout(LIMIT, request)
+            .await
+            .map_err(|_| Failure::too_slow(action, object, LIMIT.as_secs()))
+    }
+}

@@ -1,0 +1,144 @@
+//! One Promotion as a block of text: where it stands, its gates, what to do next.
+
+use jiff::Timestamp;
+
+use super::present::{Present, promotion_name};
+use super::view::{GateView, PromotionView};
+use super::words::{age, or_dash, span};
+use crate::domain::status::sign;
+use crate::effects::clock;
+
+impl Present for PromotionView {
+    fn text(&self, wide: bool) -> String {
+        detail(self, wide, clock::now())
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![promotion_name(&self.name)]
+    }
+}
+
+/// The block; `wide` adds images and Jobs of gates that passed.
+pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String {
+    let mut lines = vec![view.object()];
+    let mut field = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("  {name:<10}{value}")));
+    };
+    field("artifact", Some(view.what()));
+    field("way", Some(way(view)));
+    field("stage", Some(stage(view, now)));
+    field("why", ended_because(view));
+    field("waits", waiting(view, now));
+    field("digest", view.digest.clone());
+    field(
+        "source",
+        view.repository
+            .as_ref()
+            .zip(view.source_tag.as_ref())
+            .map(|(repository, tag)| format!("{repository}:{tag}")),
+    );
+    field(if promoted(view) { "tags" } else { "writes" }, tags(view));
+    field("record", view.record.clone());
+    field("asked by", Some(requested(view, now)));
+    field("retry of", view.retry_of.clone());
+    if !view.gates.is_empty() {
+        lines.push("Gates".to_owned());
+        let widest = view
+            .gates
+            .iter()
+            .map(|gate| gate.name.chars().count())
+            .max();
+        for gate in &view.gates {
+            lines.extend(gate_lines(gate, widest.unwrap_or_default(), wide));
+        }
+    }
+    lines.extend(view.next.as_ref().map(|next| format!("Next: {next}")));
+    lines.join("\n") + "\n"
+}
+
+fn promoted(view: &PromotionView) -> bool {
+    matches!(view.reason.as_deref(), Some("Promoted" | "AlreadyPromoted"))
+}
+
+/// The tags that were written or will be; nothing when it ended without.
+fn tags(view: &PromotionView) -> Option<String> {
+    let ended_without = view.finished_at.is_some() && !promoted(view);
+    if view.dry_run || ended_without {
+        return None;
+    }
+    let (tag, latest) = view.tag.as_ref().zip(view.latest_tag.as_ref())?;
+    Some(format!("{tag}, {latest}"))
+}
+
+fn way(view: &PromotionView) -> String {
+    let from = view.from.as_deref().unwrap_or("published");
+    let dry_run = if view.dry_run { " (dry run)" } else { "" };
+    format!("{from} -> {}{dry_run}", view.to)
+}
+
+fn stage(view: &PromotionView, now: Timestamp) -> String {
+    match (view.finished_at, view.created_at) {
+        (Some(finished), Some(created)) => format!(
+            "{}, {} ago, after {}",
+            view.stage,
+            age(Some(finished), now),
+            span(finished.duration_since(created))
+        ),
+        _ if view.stage == "Pending" => "Pending: no operator has seen it yet".to_owned(),
+        _ => format!("{}, for {}", view.stage, age(view.created_at, now)),
+    }
+}
+
+fn ended_because(view: &PromotionView) -> Option<String> {
+    view.finished_at?;
+    let reason = view.reason.as_deref()?;
+    Some(match view.message.as_deref() {
+        Some(message) => format!("{reason}: {message}"),
+        None => reason.to_owned(),
+    })
+}
+
+fn waiting(view: &PromotionView, now: Timestamp) -> Option<String> {
+    let since = view.waiting_since?;
+    Some(format!(
+        "{}, since {}: {}",
+        or_dash(view.reason.as_deref()),
+        age(Some(since), now),
+        or_dash(view.message.as_deref())
+    ))
+}
+
+fn requested(view: &PromotionView, now: Timestamp) -> String {
+    let by = view.requested_by.iter().map(|by| format!("{by}, "));
+    let ago = format!("{} ago", age(view.created_at, now));
+    let why = view.request_reason.iter().map(|why| format!(": {why}"));
+    by.chain([ago]).chain(why).collect()
+}
+
+fn gate_lines(gate: &GateView, widest: usize, wide: bool) -> Vec<String> {
+    let time = gate
+        .duration()
+        .map(|duration| format!(" in {}", span(duration)))
+        .unwrap_or_default();
+    let mut lines = vec![format!(
+        "  {} {:<widest$}  {}{time}",
+        sign(&gate.outcome),
+        gate.name,
+        gate.outcome
+    )];
+    let quiet = gate.outcome == "Passed" && !wide;
+    let mut inner = |text: String| lines.push(format!("      {text}"));
+    for line in gate.message.iter().flat_map(|message| message.lines()) {
+        inner(line.to_owned());
+    }
+    if !quiet {
+        inner(format!("Job {}", gate.job));
+        if let Some(image) = &gate.image {
+            inner(format!("image {image}"));
+        }
+    }
+    for line in gate.output.iter().flat_map(|output| output.lines()) {
+        inner(format!("| {line}"));
+    }
+    lines
+}

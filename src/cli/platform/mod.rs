@@ -1,0 +1,47 @@
+//! `floe platform`: what people do, with their own rights.
+
+mod args;
+mod cluster;
+mod detail;
+mod failure;
+mod files;
+mod list;
+mod login;
+mod overview;
+mod present;
+mod progress;
+mod promote;
+mod publish;
+mod request;
+mod status;
+mod view;
+mod wait;
+mod words;
+
+pub(super) use args::PlatformArguments;
+use args::{PromoteVerb, Verb};
+use failure::Result;
+
+use super::{ExitCode, output};
+
+/// Runs one of the commands.
+pub(super) async fn run(arguments: PlatformArguments) -> ExitCode {
+    match carry_out(arguments).await {
+        Ok(code) => code,
+        Err(failure) => output::failure(failure.code, &failure),
+    }
+}
+
+async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
+    let PlatformArguments { cluster, verb } = arguments;
+    let space = cluster::connect(&cluster).await?;
+    match verb {
+        Verb::Publish(arguments) => publish::run(&space, &arguments).await,
+        Verb::Promote(arguments) => match &arguments.verb {
+            Some(PromoteVerb::Status(arguments)) => status::run(&space, arguments).await,
+            None => promote::run(&space, &arguments).await,
+        },
+        Verb::Status(arguments) => status::run(&space, &arguments).await,
+        Verb::List(arguments) => list::run(&space, &arguments).await,
+    }
+}

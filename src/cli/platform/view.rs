@@ -1,0 +1,219 @@
+//! A Promotion as the command line shows it: the same values for tables, JSON and YAML.
+//!
+//! The shape is API: fields may be added, and are left out when there is nothing to say.
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use serde::Serialize;
+
+use crate::api::{ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, find_condition};
+use crate::cli::ExitCode;
+use crate::domain::reasons;
+
+/// One Promotion.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PromotionView {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) artifact: Option<String>,
+    pub(super) version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<String>,
+    pub(super) to: String,
+    pub(super) dry_run: bool,
+    /// Where it stands; `Pending` before the operator has seen it.
+    pub(super) stage: String,
+    /// Why it ended, or what it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    /// What to do next, when there is something to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waiting_since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repository: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latest_tag: Option<String>,
+    /// The gates in one word, a sign each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gate_summary: Option<String>,
+    pub(super) gates: Vec<GateView>,
+    /// Referrer manifest with the record: `repository@digest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) requested_by: Option<String>,
+    /// Why it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) retry_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) created_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) finished_at: Option<Timestamp>,
+}
+
+/// One gate of a Promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GateView {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) gate_type: String,
+    pub(super) outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image: Option<String>,
+    pub(super) job: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) finished_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<String>,
+}
+
+/// How a Promotion ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// It succeeded.
+    pub(super) well: bool,
+    /// Exit code of a command that waited for it.
+    pub(super) code: ExitCode,
+}
+
+/// How this promotion ended; `None` while it runs.
+pub(super) fn ended(promotion: &Promotion) -> Option<Ended> {
+    let conditions = &promotion.status.as_ref()?.conditions;
+    let succeeded = find_condition(conditions, ConditionType::Succeeded)?;
+    match succeeded.status.as_str() {
+        "True" => Some(Ended {
+            well: true,
+            code: ExitCode::Done,
+        }),
+        "False" => Some(Ended {
+            well: false,
+            code: ExitCode::of_reason(&succeeded.reason),
+        }),
+        _ => None,
+    }
+}
+
+impl PromotionView {
+    pub(super) fn of(promotion: &Promotion) -> Self {
+        let spec = &promotion.spec;
+        let status = promotion.status.clone().unwrap_or_default();
+        let plan = status.plan.as_ref();
+        let succeeded = find_condition(&status.conditions, ConditionType::Succeeded);
+        let waiting = status.waiting_on.as_ref();
+        let reason = waiting
+            .map(|waiting| waiting.reason.clone())
+            .or_else(|| succeeded.map(|condition| condition.reason.clone()));
+        let message = waiting
+            .map(|waiting| waiting.message.clone())
+            .or_else(|| succeeded.map(|condition| condition.message.clone()));
+        let advice = reason
+            .as_deref()
+            .and_then(reasons::find)
+            .map(|reason| reason.advice.replace("VERSION", &spec.version));
+        Self {
+            name: promotion.name_any(),
+            namespace: promotion.namespace().unwrap_or_default(),
+            artifact: plan
+                .map(|plan| plan.artifact.clone())
+                .or_else(|| spec.artifact.clone()),
+            version: spec.version.clone(),
+            from: plan
+                .and_then(|plan| plan.from.clone())
+                .or_else(|| spec.from.clone()),
+            to: spec.to.clone(),
+            dry_run: spec.dry_run,
+            stage: status.stage.unwrap_or_else(|| "Pending".to_owned()),
+            reason,
+            message,
+            next: advice.filter(|advice| !advice.is_empty()),
+            waiting_since: waiting.map(|waiting| waiting.since.0),
+            digest: plan
+                .map(|plan| plan.digest.clone())
+                .or_else(|| spec.digest.clone()),
+            repository: plan.map(|plan| plan.repository.clone()),
+            source_tag: plan.map(|plan| plan.source_tag.clone()),
+            tag: plan.map(|plan| plan.tag.clone()),
+            latest_tag: plan.map(|plan| plan.latest_tag.clone()),
+            gate_summary: status.gate_summary,
+            gates: status.gates.into_iter().map(GateView::of).collect(),
+            record: plan
+                .zip(status.audit.as_ref())
+                .map(|(plan, audit)| format!("{}@{}", plan.repository, audit.record)),
+            requested_by: spec.requested_by.clone(),
+            request_reason: spec.reason.clone(),
+            retry_of: promotion.labels().get(LABEL_RETRY_OF).cloned(),
+            created_at: promotion.creation_timestamp().map(|time| time.0),
+            finished_at: status.finished_at.map(|time| time.0),
+        }
+    }
+
+    /// `platform 1.2.3`.
+    pub(super) fn what(&self) -> String {
+        match &self.artifact {
+            Some(artifact) => format!("{artifact} {}", self.version),
+            None => self.version.clone(),
+        }
+    }
+
+    /// `Promotion 'x' in namespace 'y'`.
+    pub(super) fn object(&self) -> String {
+        format!(
+            "Promotion '{}' in namespace '{}'",
+            self.name, self.namespace
+        )
+    }
+}
+
+impl GateView {
+    fn of(gate: GateStatus) -> Self {
+        let GateStatus {
+            name,
+            gate_type,
+            outcome,
+            message,
+            spec_hash: _,
+            job,
+            job_uid: _,
+            image,
+            image_digest: _,
+            started_at,
+            finished_at,
+            output,
+        } = gate;
+        Self {
+            name,
+            gate_type,
+            outcome,
+            message,
+            image,
+            job,
+            started_at: started_at.map(|time| time.0),
+            finished_at: finished_at.map(|time| time.0),
+            output,
+        }
+    }
+
+    /// How long it ran, once it has ended.
+    pub(super) fn duration(&self) -> Option<jiff::SignedDuration> {
+        Some(self.finished_at?.duration_since(self.started_at?))
+    }
+}

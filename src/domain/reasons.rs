@@ -1,0 +1,410 @@
+//! Every reason that a condition, the command line or an Event can give: what it means, what to do.
+//!
+//! The words are API: they do not change. `docs/reference/reasons.md` is made from this table.
+
+/// A word and what it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The word.
+    pub word: &'static str,
+    /// How it ends.
+    pub ends: Ends,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What a person can do; empty when there is nothing to do.
+    pub advice: &'static str,
+}
+
+/// How a request with this reason ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// It has succeeded.
+    Succeeded,
+    /// It has failed.
+    Failed,
+    /// It waits, and does not give up.
+    Waits,
+    /// It waits 10 minutes, then it fails.
+    WaitsThenFails,
+    /// It waits an hour, then it fails.
+    WaitsAnHourThenFails,
+}
+
+impl Ends {
+    /// For a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Waits => "waits",
+            Self::WaitsThenFails => "waits 10 minutes, then failed",
+            Self::WaitsAnHourThenFails => "waits, after 1 hour failed",
+        }
+    }
+}
+
+/// What this word stands for.
+pub fn find(word: &str) -> Option<&'static Reason> {
+    REASONS.iter().find(|reason| reason.word == word)
+}
+
+/// All of them.
+pub const REASONS: &[Reason] = &[
+    Reason {
+        word: "Promoted",
+        ends: Ends::Succeeded,
+        meaning: "The tags of the environment name the digest, and the record lies beside the artifact.",
+        advice: "",
+    },
+    Reason {
+        word: "AlreadyPromoted",
+        ends: Ends::Succeeded,
+        meaning: "The version was in the environment already; nothing was moved.",
+        advice: "",
+    },
+    Reason {
+        word: "DryRunPassed",
+        ends: Ends::Succeeded,
+        meaning: "Everything would have passed; nothing was written.",
+        advice: "Promote it: the same command without --dry-run.",
+    },
+    Reason {
+        word: "EnvironmentNotFound",
+        ends: Ends::WaitsThenFails,
+        meaning: "The namespace has no EnvironmentPolicy of this name.",
+        advice: "Create the policy, or use the name of one that exists (kubectl get fenv); aliases are understood by the command line only.",
+    },
+    Reason {
+        word: "ArtifactNotFound",
+        ends: Ends::WaitsThenFails,
+        meaning: "The EnvironmentPolicy does not list the artifact.",
+        advice: "Add the artifact to spec.artifacts of the policy, or use a name that is there.",
+    },
+    Reason {
+        word: "PolicyInvalid",
+        ends: Ends::Waits,
+        meaning: "A policy on the way cannot be used: a field is wrong, or its tags belong to an older policy.",
+        advice: "Mend the policy; its condition Valid says what is wrong (kubectl describe fenv).",
+    },
+    Reason {
+        word: "LedgerNotReady",
+        ends: Ends::Waits,
+        meaning: "What is in an environment has not been read from the registry yet, as for a policy that was just made.",
+        advice: "Nothing, for a few seconds. If it lasts, the conditions of the policy say why (kubectl describe fenv).",
+    },
+    Reason {
+        word: "LedgerNotReady",
+        ends: Ends::Waits,
+        meaning: "What the environment holds is being read from the registry, as for a policy that was just made.",
+        advice: "Nothing for a moment; if it stays, see why the policy is not Ready (kubectl describe fenv).",
+    },
+    Reason {
+        word: "InvalidTransition",
+        ends: Ends::Failed,
+        meaning: "The environment does not take versions from there, or the request leaves open which way is meant.",
+        advice: "Promote through the environments in order: promotesFrom in the policy says from where.",
+    },
+    Reason {
+        word: "InvalidVersion",
+        ends: Ends::Failed,
+        meaning: "The version is not SemVer 2, or its tags could be read as those of another version or environment.",
+        advice: "Publish under another version.",
+    },
+    Reason {
+        word: "SourceNotFound",
+        ends: Ends::WaitsThenFails,
+        meaning: "The repository has no tag of this version.",
+        advice: "Publish it: floe platform publish PATH --version VERSION.",
+    },
+    Reason {
+        word: "NotPromotedUpstream",
+        ends: Ends::WaitsThenFails,
+        meaning: "The version has not been promoted to the environment that it should come from.",
+        advice: "Promote it there first: floe platform promote VERSION --to that environment.",
+    },
+    Reason {
+        word: "DigestMismatch",
+        ends: Ends::Failed,
+        meaning: "The source has another digest than the request expects.",
+        advice: "Find out who published this version (floe platform list); then ask again with the right digest.",
+    },
+    Reason {
+        word: "SourceMoved",
+        ends: Ends::Failed,
+        meaning: "The source tag was moved or deleted while gates ran. What they judged is not what it names now.",
+        advice: "Find out who moves tags in the repository, and make its tags immutable there; then promote again.",
+    },
+    Reason {
+        word: "TagTaken",
+        ends: Ends::Failed,
+        meaning: "The tag of this version and environment names another digest. It is never moved.",
+        advice: "Publish the change under a new version.",
+    },
+    Reason {
+        word: "Downgrade",
+        ends: Ends::Failed,
+        meaning: "The environment holds a higher version.",
+        advice: "Promote a higher version, or allow it with versionOrder: Any in the policy.",
+    },
+    Reason {
+        word: "ArtifactUnsupported",
+        ends: Ends::Failed,
+        meaning: "The manifest is over 4 MiB, of schema 1, or of an unknown type.",
+        advice: "Publish it as an OCI image manifest or index.",
+    },
+    Reason {
+        word: "GatesRunning",
+        ends: Ends::Waits,
+        meaning: "Gates have not ended.",
+        advice: "",
+    },
+    Reason {
+        word: "GateFailed",
+        ends: Ends::Failed,
+        meaning: "A gate ran and said no.",
+        advice: "Mend what the gate found, publish it under a new version, and promote that.",
+    },
+    Reason {
+        word: "GateError",
+        ends: Ends::Failed,
+        meaning: "A gate could not be run: its image could not be pulled, its Pod did not start, or its Job belongs to somebody else.",
+        advice: "Mend the gate in the policy or the cluster (the message names what), then promote again: the command line makes a new try.",
+    },
+    Reason {
+        word: "GateTimedOut",
+        ends: Ends::Failed,
+        meaning: "A gate was still running at its timeout.",
+        advice: "Make the check faster or raise timeout of the gate in the policy, then promote again.",
+    },
+    Reason {
+        word: "EnvironmentBusy",
+        ends: Ends::Waits,
+        meaning: "Another promotion writes to this environment at the moment.",
+        advice: "",
+    },
+    Reason {
+        word: "EarlierOperator",
+        ends: Ends::Waits,
+        meaning: "An operator process that was replaced a moment ago may still be writing.",
+        advice: "",
+    },
+    Reason {
+        word: "RegistryUnavailable",
+        ends: Ends::WaitsAnHourThenFails,
+        meaning: "The registry does not answer, or answers 429 or 5xx.",
+        advice: "Nothing, if it comes back; otherwise see why the operator's Pod cannot reach it.",
+    },
+    Reason {
+        word: "RegistryDenied",
+        ends: Ends::WaitsThenFails,
+        meaning: "The registry refuses the operator's credentials (401 or 403).",
+        advice: "Check the Secret that the policy names under credentials, and what that account may do.",
+    },
+    Reason {
+        word: "RegistryUntrusted",
+        ends: Ends::WaitsThenFails,
+        meaning: "The registry's certificate is not trusted.",
+        advice: "Name a Secret with its certificate authority under caSecretName in the policy.",
+    },
+    Reason {
+        word: "CredentialsMissing",
+        ends: Ends::Waits,
+        meaning: "A Secret that the policy names is missing or malformed.",
+        advice: "Create or mend that Secret; the message says which.",
+    },
+    Reason {
+        word: "Aborted",
+        ends: Ends::Failed,
+        meaning: "The request was deleted before anything was written.",
+        advice: "",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::decision::{FailureReason, Outcome, TroubleKind, WaitingOn};
+    use super::*;
+    use jiff::Timestamp;
+
+    /// One of each; the match beside each list stops the compile when a variant is added.
+    fn failures() -> Vec<FailureReason> {
+        use FailureReason as F;
+        let digest = super::super::artifact::Digest::of(b"");
+        let text = String::new;
+        let guard = |reason: &F| match reason {
+            F::EnvironmentNotFound { .. }
+            | F::ArtifactNotFound { .. }
+            | F::InvalidTransition(_)
+            | F::InvalidVersion(_)
+            | F::SourceNotFound(_)
+            | F::NotPromotedUpstream { .. }
+            | F::DigestMismatch { .. }
+            | F::SourceMoved { .. }
+            | F::TagTaken { .. }
+            | F::Downgrade { .. }
+            | F::ArtifactUnsupported(_)
+            | F::RegistryUnavailable(_)
+            | F::RegistryDenied(_)
+            | F::RegistryUntrusted(_)
+            | F::GateFailed(_)
+            | F::GateError(_)
+            | F::GateTimedOut(_)
+            | F::Aborted => (),
+        };
+        let all = vec![
+            F::EnvironmentNotFound {
+                name: text(),
+                known: text(),
+            },
+            F::ArtifactNotFound {
+                name: text(),
+                environment: text(),
+            },
+            F::InvalidTransition(text()),
+            F::InvalidVersion(text()),
+            F::SourceNotFound(text()),
+            F::NotPromotedUpstream {
+                environment: text(),
+                version: text(),
+            },
+            F::DigestMismatch {
+                expected: text(),
+                found: digest.clone(),
+            },
+            F::SourceMoved {
+                tag: text(),
+                was: digest.clone(),
+                found: None,
+            },
+            F::TagTaken {
+                tag: text(),
+                found: digest,
+            },
+            F::Downgrade {
+                version: text(),
+                current: text(),
+            },
+            F::ArtifactUnsupported(text()),
+            F::RegistryUnavailable(text()),
+            F::RegistryDenied(text()),
+            F::RegistryUntrusted(text()),
+            F::GateFailed(Vec::new()),
+            F::GateError(Vec::new()),
+            F::GateTimedOut(Vec::new()),
+            F::Aborted,
+        ];
+        all.iter().for_each(guard);
+        all
+    }
+
+    fn waits() -> Vec<WaitingOn> {
+        use WaitingOn as W;
+        let text = String::new;
+        let at = Timestamp::UNIX_EPOCH;
+        let guard = |waiting: &W| match waiting {
+            W::Environment { .. }
+            | W::Artifact { .. }
+            | W::Policy { .. }
+            | W::Ledger { .. }
+            | W::Ledger { .. }
+            | W::Source { .. }
+            | W::Upstream { .. }
+            | W::Gates { .. }
+            | W::EnvironmentBusy { .. }
+            | W::EarlierOperator { .. } => (),
+            W::Registry { kind, .. } => match kind {
+                TroubleKind::RegistryUnavailable
+                | TroubleKind::RegistryDenied
+                | TroubleKind::RegistryUntrusted
+                | TroubleKind::CredentialsMissing => (),
+            },
+        };
+        let mut all = vec![
+            W::Environment {
+                name: text(),
+                known: text(),
+                gives_up_at: at,
+            },
+            W::Artifact {
+                name: text(),
+                environment: text(),
+                gives_up_at: at,
+            },
+            W::Policy {
+                name: text(),
+                problem: text(),
+            },
+            W::Ledger {
+                environment: text(),
+            },
+            W::Ledger {
+                environment: text(),
+            },
+            W::Source {
+                reference: text(),
+                gives_up_at: at,
+            },
+            W::Upstream {
+                environment: text(),
+                version: text(),
+                gives_up_at: at,
+            },
+            W::Gates {
+                running: Vec::new(),
+                not_passed: Vec::new(),
+            },
+            W::EnvironmentBusy { holder: text() },
+            W::EarlierOperator { until: at },
+        ];
+        all.extend(
+            [
+                TroubleKind::RegistryUnavailable,
+                TroubleKind::RegistryDenied,
+                TroubleKind::RegistryUntrusted,
+                TroubleKind::CredentialsMissing,
+            ]
+            .map(|kind| W::Registry {
+                kind,
+                problem: text(),
+                next_try: at,
+            }),
+        );
+        all.iter().for_each(guard);
+        all
+    }
+
+    #[test]
+    fn every_reason_that_floe_gives_is_in_the_table_and_no_other() {
+        let mut given: BTreeSet<&str> = failures().iter().map(FailureReason::reason).collect();
+        let failing = given.clone();
+        let waiting: BTreeSet<&str> = waits().iter().map(WaitingOn::reason).collect();
+        given.extend(&waiting);
+        let ended_well = [
+            Outcome::Promoted,
+            Outcome::AlreadyPromoted,
+            Outcome::DryRunPassed,
+        ];
+        let ended_well: BTreeSet<&str> = ended_well.iter().map(Outcome::reason).collect();
+        given.extend(&ended_well);
+        let table: BTreeSet<&str> = REASONS.iter().map(|reason| reason.word).collect();
+        assert_eq!(table, given);
+        assert_eq!(table.len(), REASONS.len(), "a word is there twice");
+        for reason in REASONS {
+            let word = reason.word;
+            let wanted = match reason.ends {
+                Ends::Succeeded => (true, false, false),
+                Ends::Failed => (false, true, false),
+                Ends::Waits => (false, false, true),
+                Ends::WaitsThenFails | Ends::WaitsAnHourThenFails => (false, true, true),
+            };
+            let found = (
+                ended_well.contains(word),
+                failing.contains(word),
+                waiting.contains(word),
+            );
+            assert_eq!(found, wanted, "{word}");
+        }
+    }
+}
