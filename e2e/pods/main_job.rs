@@ -1,6 +1,6 @@
 //! The main job: an artifact goes from dev to staging to prod.
 
-use floe::api::{EnvironmentPolicy, Promotion};
+use floe::api::{EnvironmentPolicy, LABEL_RESULT, Promotion};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -67,7 +67,14 @@ async fn applying_again_changes_nothing_also_after_the_finished_object_was_delet
             .environment("dev", &[], json!([gate("unit", "Tests", "true")]))
             .await;
         space.promote("to-dev", "v1.2.3", "dev").await;
-        let first = space.promoted("to-dev").await;
+        space.promoted("to-dev").await;
+        // The label is the last write to an ended request.
+        let first = space
+            .until("to-dev", |found: Option<&Promotion>| {
+                found.is_some_and(|promotion| promotion.labels().contains_key(LABEL_RESULT))
+            })
+            .await
+            .unwrap();
         let tags = space.tags();
 
         let again = space.promote("to-dev", "v1.2.3", "dev").await;
