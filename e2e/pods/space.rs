@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// Longer than any promotion of these tests takes on a slow machine, gate time limits included.
 const LIMIT: Duration = Duration::from_secs(150);
 /// The image that `e2e/images/toolbox` makes: busybox.
-pub(crate) const TOOLBOX: &str = "localhost/floe/toolbox:dev";
+const TOOLBOX: &str = "localhost/floe/toolbox:dev";
 
 /// A namespace of one test.
 pub(crate) struct Space {
@@ -59,10 +59,11 @@ where
     if outcome.is_err() {
         space.dump();
     }
-    namespaces
+    // One test has deleted it already.
+    let gone = namespaces
         .delete(&space.name, &DeleteParams::default())
-        .await
-        .unwrap();
+        .await;
+    assert!(gone.is_ok() || matches!(gone, Err(kube::Error::Api(status)) if status.is_not_found()));
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }

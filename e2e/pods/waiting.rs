@@ -1,6 +1,6 @@
 //! What is waited for, and what gets a clear refusal before anything runs.
 
-use floe::api::Promotion;
+use floe::api::{ConditionType, EnvironmentPolicy, Promotion, find_condition};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn a_missing_secret_is_waited_for_and_named() {
             "credentials": { "secretName": "registry" },
         });
         space
-            .apply::<floe::api::EnvironmentPolicy>(
+            .apply::<EnvironmentPolicy>(
                 json!({ "metadata": { "name": "dev" }, "spec": { "artifacts": [artifact] } }),
             )
             .await;
@@ -96,6 +96,61 @@ async fn an_unknown_environment_is_waited_for_and_the_namespace_can_go_meanwhile
             .unwrap();
         assert_eq!(succeeded(&waiting).0, "Unknown");
         space.kubectl(&["delete", "promotion", "to-nowhere", "--timeout=30s"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_younger_policy_that_claims_the_same_tags_is_invalid_and_the_older_goes_on() {
+    in_space("claims", async |space| {
+        space.publish("v1.2.3").await;
+        space.environment("dev", &[], json!([])).await;
+        let valid = |wanted: &'static str| {
+            move |policy: Option<&EnvironmentPolicy>| {
+                let conditions =
+                    policy.and_then(|policy| Some(&policy.status.as_ref()?.conditions));
+                conditions
+                    .and_then(|all| find_condition(all, ConditionType::Valid))
+                    .is_some_and(|found| found.status == wanted)
+            }
+        };
+        space.until("dev", valid("True")).await;
+        let artifact =
+            json!({ "name": "platform", "repository": space.repository(), "plainHTTP": true });
+        space
+            .apply::<EnvironmentPolicy>(json!({
+                "metadata": { "name": "test" },
+                "spec": { "tagSuffix": "dev", "artifacts": [artifact] },
+            }))
+            .await;
+        space.until("test", valid("False")).await;
+        space.promote("to-test", "v1.2.3", "test").await;
+        space.until("to-test", waits_for("PolicyInvalid")).await;
+        space.promote("to-dev", "v1.2.3", "dev").await;
+        space.promoted("to-dev").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_namespace_can_be_deleted_while_a_promotion_runs() {
+    in_space("gone", async |space| {
+        space.publish("v1.2.3").await;
+        let slow = crate::space::gate("unit", "Tests", "sleep 300");
+        space.environment("dev", &[], json!([slow])).await;
+        space.promote("to-dev", "v1.2.3", "dev").await;
+        space
+            .until("to-dev", |promotion: Option<&Promotion>| {
+                promotion.is_some_and(|promotion| {
+                    promotion
+                        .status
+                        .as_ref()
+                        .is_some_and(|status| status.plan.is_some())
+                })
+            })
+            .await;
+        space.kubectl(&["delete", "namespace", &space.name, "--timeout=90s"]);
+        assert!(!space.tags().contains_key("v1.2.3-dev"));
     })
     .await;
 }
