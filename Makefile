@@ -20,3 +20,7 @@ registry: cluster ## Start the registry that host, nodes and pods share
 
 registry-down: ## Stop the registry and remove its data
 	@e2e/registry/down
+
+.PHONY: docs
+docs: ## Write docs/reference from the code
+	@UPDATE=1 cargo test --quiet --test docs

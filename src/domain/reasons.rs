@@ -93,12 +93,6 @@ pub const REASONS: &[Reason] = &[
         advice: "Nothing, for a few seconds. If it lasts, the conditions of the policy say why (kubectl describe fenv).",
     },
     Reason {
-        word: "LedgerNotReady",
-        ends: Ends::Waits,
-        meaning: "What the environment holds is being read from the registry, as for a policy that was just made.",
-        advice: "Nothing for a moment; if it stays, see why the policy is not Ready (kubectl describe fenv).",
-    },
-    Reason {
         word: "InvalidTransition",
         ends: Ends::Failed,
         meaning: "The environment does not take versions from there, or the request leaves open which way is meant.",
@@ -308,7 +302,6 @@ mod tests {
             | W::Artifact { .. }
             | W::Policy { .. }
             | W::Ledger { .. }
-            | W::Ledger { .. }
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
@@ -335,9 +328,6 @@ mod tests {
             W::Policy {
                 name: text(),
                 problem: text(),
-            },
-            W::Ledger {
-                environment: text(),
             },
             W::Ledger {
                 environment: text(),
