@@ -7,10 +7,15 @@ mod operator;
 mod output;
 mod platform;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use args::{Arguments, Command};
 pub use exit_code::ExitCode;
+
+/// Everything that can be typed, for the reference in the documentation.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
 
 /// Reads the arguments, runs the command and says how it went.
 pub async fn main() -> ExitCode {

@@ -1,0 +1,21 @@
+//! The command line as people and pipelines meet it: the real binary against an API server and a registry
+//! in this process.
+
+#[cfg(test)]
+mod api_server;
+#[cfg(test)]
+#[path = "../support/registry/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the registry's own tests use the rest of it"
+)]
+mod double;
+#[cfg(test)]
+mod look;
+#[cfg(test)]
+mod promote;
+#[cfg(test)]
+mod publish;
+#[cfg(test)]
+mod usage;
