@@ -308,7 +308,6 @@ mod tests {
             | W::Artifact { .. }
             | W::Policy { .. }
             | W::Ledger { .. }
-            | W::Ledger { .. }
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
