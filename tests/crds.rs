@@ -43,10 +43,13 @@ fn no_file_is_there_without_its_type() {
     for folder in FOLDERS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for entry in std::fs::read_dir(folder).expect("the folder can be read") {
-            let name = entry.expect("the folder can be read").file_name();
-            let name = name.to_string_lossy().into_owned();
+            let path = entry.expect("the folder can be read").path();
+            let is_yaml = path
+                .extension()
+                .is_some_and(|extension| extension == "yaml");
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             assert!(
-                !name.ends_with(".yaml") || names.contains(&name),
+                !is_yaml || names.contains(&name.to_string()),
                 "{name} is of no type"
             );
         }

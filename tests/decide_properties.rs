@@ -1,5 +1,11 @@
 //! Every decision is fed back into a small world until nothing changes, whatever goes wrong on the way.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken promise is a panic"
+)]
+
 #[path = "support/world/mod.rs"]
 mod world;
 

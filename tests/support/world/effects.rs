@@ -108,7 +108,7 @@ impl World {
         };
         match action {
             Action::PinPlan => {
-                assert!(self.asked[asked].plan.is_none(), "the plan is pinned twice")
+                assert!(self.asked[asked].plan.is_none(), "the plan is pinned twice");
             }
             Action::WriteTag => {
                 assert!(self.asked[asked].intent.is_some(), "a tag without intent");
