@@ -35,7 +35,11 @@ pub async fn a_promotion_with_four_jobs_keeps_its_budget(rig: Rig) {
         report(&rig, &format!("4 Jobs, {kind:?}"), &cost);
         within(&cost, 13, 1, registry + COLD);
         let warm = self::cost(&world, "two", "v1.2.4").await;
-        report(&rig, &format!("4 Jobs, {kind:?}, the second promotion"), &warm);
+        report(
+            &rig,
+            &format!("4 Jobs, {kind:?}, the second promotion"),
+            &warm,
+        );
         within(&warm, 13, 1, registry);
         world.assert_counted_everything().await;
     }
@@ -58,7 +62,10 @@ pub async fn a_secret_is_read_once(rig: Rig) {
     });
     let secret: Secret = serde_json::from_value(secret).unwrap();
     let secrets: Api<Secret> = Api::namespaced(world.admin.clone(), &world.namespace);
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
     let artifact = json!({
         "name": "platform", "repository": world.reference, "plainHTTP": true, "credentials": { "secretName": "login" },
     });
@@ -74,8 +81,12 @@ pub async fn an_operator_with_nothing_to_do_does_nothing(rig: Rig) {
     const QUIET: Duration = seconds(120);
     let world = World::new(&rig, Kind::Referrers).await;
     world.policy("dev", json!({})).await;
-    world.policy("staging", json!({ "promotesFrom": ["dev"] })).await;
-    world.policy("prod", json!({ "promotesFrom": ["staging"] })).await;
+    world
+        .policy("staging", json!({ "promotesFrom": ["dev"] }))
+        .await;
+    world
+        .policy("prod", json!({ "promotesFrom": ["staging"] }))
+        .await;
     let operator = world.start_operator("one", true).await;
     operator.until_ready(seconds(30)).await;
     for number in 1..=7 {
@@ -93,11 +104,23 @@ pub async fn an_operator_with_nothing_to_do_does_nothing(rig: Rig) {
     tokio::time::sleep(QUIET).await;
     let entries = world.proxy.trace.since(mark);
     let counts = counts(&entries);
-    rig.report(format!("idle for {} s, 3 policies, 21 finished promotions: {counts:?}", QUIET.as_secs()));
-    let busy: Vec<&Entry> = entries.iter().filter(|entry| !matches!(entry.seen.class, Class::Watch | Class::Lease)).collect();
+    rig.report(format!(
+        "idle for {} s, 3 policies, 21 finished promotions: {counts:?}",
+        QUIET.as_secs()
+    ));
+    let busy: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| !matches!(entry.seen.class, Class::Watch | Class::Lease))
+        .collect();
     assert!(busy.is_empty(), "an idle operator asked for {busy:#?}");
-    let renewals = counts.get(&(Server::Api, Class::Lease)).copied().unwrap_or_default();
-    assert!((1..=120).contains(&renewals), "{renewals} renewals of the Lease in {QUIET:?}");
+    let renewals = counts
+        .get(&(Server::Api, Class::Lease))
+        .copied()
+        .unwrap_or_default();
+    assert!(
+        (1..=120).contains(&renewals),
+        "{renewals} renewals of the Lease in {QUIET:?}"
+    );
     world.assert_counted_everything().await;
 }
 
@@ -127,10 +150,18 @@ async fn cost(world: &World, name: &str, version: &str) -> Cost {
     assert_eq!(reason(&promotion), "Promoted");
     world.proxy.trace.until_quiet(seconds(1), seconds(20)).await;
     let entries = world.proxy.trace.since(mark);
-    let ours = |entry: &&Entry| entry.seen.class == Class::Write && entry.seen.key.starts_with("PUT promotions/status");
-    let shows = |entry: &&Entry| entry.seen.key.contains("waits:Gates") && !entry.seen.key.contains("gates:0");
+    let ours = |entry: &&Entry| {
+        entry.seen.class == Class::Write && entry.seen.key.starts_with("PUT promotions/status")
+    };
+    let shows = |entry: &&Entry| {
+        entry.seen.key.contains("waits:Gates") && !entry.seen.key.contains("gates:0")
+    };
     Cost {
-        writes: count(&entries, Server::Api, &[Class::Write, Class::Event, Class::DryRun, Class::Review]),
+        writes: count(
+            &entries,
+            Server::Api,
+            &[Class::Write, Class::Event, Class::DryRun, Class::Review],
+        ),
         shown_early: entries.iter().filter(ours).filter(shows).count(),
         reads: count(&entries, Server::Api, &[Class::Read]),
         registry: count(&entries, Server::Registry, &[Class::Read, Class::Write]),
@@ -140,20 +171,53 @@ async fn cost(world: &World, name: &str, version: &str) -> Cost {
 }
 
 fn report(rig: &Rig, what: &str, cost: &Cost) {
-    let Cost { writes, shown_early, reads, registry, took, .. } = cost;
+    let Cost {
+        writes,
+        shown_early,
+        reads,
+        registry,
+        took,
+        ..
+    } = cost;
     rig.report(format!(
         "budget, {what}: {writes} API writes ({shown_early} of them a verdict shown early), {reads} reads, {registry} registry requests, {} ms",
         took.as_millis()
     ));
-    if *writes > 12 {
-        let written = cost.entries.iter().filter(|entry| entry.seen.class.is_effect() && entry.seen.server == Server::Api);
-        println!("{}", written.map(|entry| format!("{:?} {}", entry.status, entry.seen.key)).collect::<Vec<_>>().join("\n"));
-    }
 }
 
 fn within(cost: &Cost, writes: usize, reads: usize, registry: usize) {
-    let list = || cost.entries.iter().map(|entry| entry.seen.key.clone()).collect::<Vec<_>>().join("\n");
-    assert!(cost.writes <= writes + cost.shown_early, "{} API writes, {writes} allowed:\n{}", cost.writes, list());
-    assert!(cost.reads <= reads, "{} API reads, {reads} allowed:\n{}", cost.reads, list());
-    assert!(cost.registry <= registry, "{} registry requests, {registry} allowed:\n{}", cost.registry, list());
+    let refused: Vec<String> = cost
+        .entries
+        .iter()
+        .filter(|entry| {
+            entry.seen.class.is_effect() && entry.status.is_none_or(|status| status >= 400)
+        })
+        .map(|entry| format!("{:?} {}", entry.status, entry.seen.key))
+        .collect();
+    assert!(refused.is_empty(), "writes that were refused: {refused:#?}");
+    let list = || {
+        cost.entries
+            .iter()
+            .map(|entry| entry.seen.key.clone())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert!(
+        cost.writes <= writes + cost.shown_early,
+        "{} API writes, {writes} allowed:\n{}",
+        cost.writes,
+        list()
+    );
+    assert!(
+        cost.reads <= reads,
+        "{} API reads, {reads} allowed:\n{}",
+        cost.reads,
+        list()
+    );
+    assert!(
+        cost.registry <= registry,
+        "{} registry requests, {registry} allowed:\n{}",
+        cost.registry,
+        list()
+    );
 }

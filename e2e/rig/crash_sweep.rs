@@ -50,20 +50,48 @@ struct Sweep<'a> {
 }
 
 pub async fn a_crash_before_or_after_any_effect_changes_nothing_in_the_end(rig: Rig) {
-    Sweep { rig: &rig, kind: Kind::Distribution, leader_election: false }.whole().await;
+    Sweep {
+        rig: &rig,
+        kind: Kind::Distribution,
+        leader_election: false,
+    }
+    .whole()
+    .await;
 }
 
 pub async fn a_crash_changes_nothing_where_the_registry_has_the_referrers_api(rig: Rig) {
-    Sweep { rig: &rig, kind: Kind::Referrers, leader_election: false }.whole().await;
+    Sweep {
+        rig: &rig,
+        kind: Kind::Referrers,
+        leader_election: false,
+    }
+    .whole()
+    .await;
 }
 
 pub async fn a_crash_changes_nothing_under_leader_election(rig: Rig) {
-    let sweep = Sweep { rig: &rig, kind: Kind::Referrers, leader_election: true };
+    let sweep = Sweep {
+        rig: &rig,
+        kind: Kind::Referrers,
+        leader_election: true,
+    };
     let reference = sweep.run(Vec::new()).await;
-    let key = reference.effects.iter().find(|key| key.contains("PUT manifests/v1.2.3-dev")).expect("the tag is written");
-    let run = sweep.run(vec![Stop { key: key.clone(), moment: Moment::After }]).await;
+    let key = reference
+        .effects
+        .iter()
+        .find(|key| key.contains("PUT manifests/v1.2.3-dev"))
+        .expect("the tag is written");
+    let run = sweep
+        .run(vec![Stop {
+            key: key.clone(),
+            moment: Moment::After,
+        }])
+        .await;
     judge(&reference, &run);
-    rig.report(format!("crash under leader election: {:.1} s to the end", run.took.as_secs_f64()));
+    rig.report(format!(
+        "crash under leader election: {:.1} s to the end",
+        run.took.as_secs_f64()
+    ));
 }
 
 impl Sweep<'_> {
@@ -72,7 +100,11 @@ impl Sweep<'_> {
         let reference = self.run(Vec::new()).await;
         let again = self.run(Vec::new()).await;
         let noise = differences(&reference.end, &again.end);
-        assert!(noise.is_empty(), "two undisturbed runs differ, so the mask is too thin:\n{}", noise.join("\n"));
+        assert!(
+            noise.is_empty(),
+            "two undisturbed runs differ, so the mask is too thin:\n{}",
+            noise.join("\n")
+        );
         self.rig.passed_so_far();
 
         let mut swept: BTreeSet<String> = BTreeSet::new();
@@ -81,9 +113,16 @@ impl Sweep<'_> {
         let mut count = 0;
         // First the effects of the reference, then those that only a recovery has, reached by a first crash.
         for depth in 0.. {
-            swept.extend(cases.iter().map(|stops| stops.last().expect("a case stops").key.clone()));
-            let runs: Vec<Run> =
-                stream::iter(cases).map(|stops| self.run(stops)).buffer_unordered(SIDE_BY_SIDE).collect().await;
+            swept.extend(
+                cases
+                    .iter()
+                    .map(|stops| stops.last().expect("a case stops").key.clone()),
+            );
+            let runs: Vec<Run> = stream::iter(cases)
+                .map(|stops| self.run(stops))
+                .buffer_unordered(SIDE_BY_SIDE)
+                .collect()
+                .await;
             count += runs.len();
             let mut new: BTreeMap<String, Vec<Stop>> = BTreeMap::new();
             for run in &runs {
@@ -100,13 +139,26 @@ impl Sweep<'_> {
                 break;
             }
             assert!(depth < 2, "effects that were not swept: {new:#?}");
-            cases = new.iter().flat_map(|(key, stops)| both_moments(stops, std::slice::from_ref(key))).collect();
+            cases = new
+                .iter()
+                .flat_map(|(key, stops)| both_moments(stops, std::slice::from_ref(key)))
+                .collect();
         }
-        self.rig.report(format!("crash sweep ({:?}): {} effects, {count} runs, all end like the reference", self.kind, swept.len()));
-        self.rig.report(format!("  {:<86} {:>8} {:>8}", "killed at", "before", "after"));
+        self.rig.report(format!(
+            "crash sweep ({:?}): {} effects, {count} runs, all end like the reference",
+            self.kind,
+            swept.len()
+        ));
+        self.rig.report(format!(
+            "  {:<86} {:>8} {:>8}",
+            "killed at", "before", "after"
+        ));
         for ((row, key), [before, after]) in &table {
             let mark = if *row == usize::MAX { "recovery: " } else { "" };
-            self.rig.report(format!("  {:<86} {before:>8} {after:>8}", format!("{mark}{key}")));
+            self.rig.report(format!(
+                "  {:<86} {before:>8} {after:>8}",
+                format!("{mark}{key}")
+            ));
         }
     }
 
@@ -118,7 +170,12 @@ impl Sweep<'_> {
         world.repository.publish("v1.2.3", "first").await;
         for stop in &stops {
             let key = stop.key.clone();
-            world.proxy.faults.once(Fault::Kill(stop.moment), move |seen, _| seen.class.is_effect() && seen.key == key);
+            world
+                .proxy
+                .faults
+                .once(Fault::Kill(stop.moment), move |seen, _| {
+                    seen.class.is_effect() && seen.key == key
+                });
         }
         let policy = json!({ "gates": gates(2) });
         world.policy("dev", policy).await;
@@ -126,30 +183,69 @@ impl Sweep<'_> {
         supervisor.until_ready().await;
         world.policy_ready("dev").await;
         world.promote("one", "v1.2.3", "dev").await;
-        world.until("one", &format!("ended (killed at {stops:?})"), LIMIT, is_over).await;
+        world
+            .until(
+                "one",
+                &format!("ended (killed at {stops:?})"),
+                LIMIT,
+                is_over,
+            )
+            .await;
         supervisor.until_settled(&world, QUIET).await;
         let end = end_state(&world).await;
         world.assert_counted_everything().await;
-        let effects = world.proxy.trace.since(0).into_iter().filter(|entry| entry.seen.class.is_effect());
+        let effects = world
+            .proxy
+            .trace
+            .since(0)
+            .into_iter()
+            .filter(|entry| entry.seen.class.is_effect());
         let effects = effects.map(|entry| entry.seen.key).collect();
         let all_reached = world.proxy.faults.waiting() == 0;
         world.kill_operators().await;
-        Run { stops, effects, all_reached, end, took: began.elapsed() }
+        Run {
+            stops,
+            effects,
+            all_reached,
+            end,
+            took: began.elapsed(),
+        }
     }
 }
 
 fn both_moments(before: &[Stop], keys: &[String]) -> Vec<Vec<Stop>> {
     let unique: BTreeSet<&String> = keys.iter().collect();
-    let stop = |key: &String, moment| [before, &[Stop { key: key.clone(), moment }]].concat();
-    unique.into_iter().flat_map(|key| [stop(key, Moment::Before), stop(key, Moment::After)]).collect()
+    let stop = |key: &String, moment| {
+        [
+            before,
+            &[Stop {
+                key: key.clone(),
+                moment,
+            }],
+        ]
+        .concat()
+    };
+    unique
+        .into_iter()
+        .flat_map(|key| [stop(key, Moment::Before), stop(key, Moment::After)])
+        .collect()
 }
 
 fn order(reference: &Run, key: &str) -> usize {
-    reference.effects.iter().position(|one| one == key).unwrap_or(usize::MAX)
+    reference
+        .effects
+        .iter()
+        .position(|one| one == key)
+        .unwrap_or(usize::MAX)
 }
 
 fn judge(reference: &Run, run: &Run) {
-    assert!(run.all_reached, "no request came for {:?}; the run had:\n{}", run.stops, run.effects.join("\n"));
+    assert!(
+        run.all_reached,
+        "no request came for {:?}; the run had:\n{}",
+        run.stops,
+        run.effects.join("\n")
+    );
     let differences = differences(&reference.end, &run.end);
     assert!(
         differences.is_empty(),

@@ -91,12 +91,20 @@ impl JobStub {
             seen: Vec::new(),
         }));
         let task = tokio::task::spawn_local(run(cluster.clone(), wishes.clone()));
-        Self { wishes, cluster, task }
+        Self {
+            wishes,
+            cluster,
+            task,
+        }
     }
 
     /// How this gate shall end from now on.
     pub fn wish(&self, gate: &str, wish: Wish) {
-        self.wishes.lock().expect("no holder panics").by_gate.insert(gate.to_owned(), wish);
+        self.wishes
+            .lock()
+            .expect("no holder panics")
+            .by_gate
+            .insert(gate.to_owned(), wish);
     }
 
     /// How every other gate shall end.
@@ -133,7 +141,10 @@ impl Drop for JobStub {
 
 async fn run(cluster: Cluster, wishes: Arc<Mutex<Wishes>>) {
     let config = watcher::Config::default().labels(LABEL_REQUEST_UID);
-    let mut jobs = watcher(cluster.jobs.clone(), config).default_backoff().applied_objects().boxed();
+    let mut jobs = watcher(cluster.jobs.clone(), config)
+        .default_backoff()
+        .applied_objects()
+        .boxed();
     while let Some(event) = jobs.next().await {
         let Ok(job) = event else { continue };
         let request = job.labels()[LABEL_REQUEST_UID].clone();
@@ -166,7 +177,10 @@ async fn run(cluster: Cluster, wishes: Arc<Mutex<Wishes>>) {
 
 impl Wishes {
     fn of(&self, job: &Job) -> Wish {
-        self.by_gate.get(&gate_of(job)).unwrap_or(&self.otherwise).clone()
+        self.by_gate
+            .get(&gate_of(job))
+            .unwrap_or(&self.otherwise)
+            .clone()
     }
 
     /// The Jobs of a request that may end now.
@@ -179,23 +193,37 @@ impl Wishes {
         if !enough {
             return Vec::new();
         }
-        let (ready, waiting): (Vec<Job>, Vec<Job>) =
-            open.into_iter().partition(|job| !matches!(self.of(job), Wish::Never | Wish::Pending));
+        let (ready, waiting): (Vec<Job>, Vec<Job>) = open
+            .into_iter()
+            .partition(|job| !matches!(self.of(job), Wish::Never | Wish::Pending));
         self.open.insert(request.to_owned(), waiting);
-        ready.into_iter().map(|job| (self.of(&job), job)).map(|(wish, job)| (job, wish)).collect()
+        ready
+            .into_iter()
+            .map(|job| (self.of(&job), job))
+            .map(|(wish, job)| (job, wish))
+            .collect()
     }
 }
 
 impl Cluster {
     async fn start_pod(&self, job: &Job) {
         let template = &job.spec.as_ref().expect("a Job has a spec").template;
-        let mut pod = Pod { spec: template.spec.clone(), ..Pod::default() };
+        let mut pod = Pod {
+            spec: template.spec.clone(),
+            ..Pod::default()
+        };
         pod.metadata.name = Some(pod_name(job));
         let meta = template.metadata.clone().unwrap_or_default();
         pod.metadata.labels = meta.labels;
         pod.metadata.annotations = meta.annotations;
-        pod.metadata.owner_references = Some(vec![job.controller_owner_ref(&()).expect("a stored object has a UID")]);
-        self.pods.create(&PostParams::default(), &pod).await.expect("make the Pod of a Job");
+        pod.metadata.owner_references = Some(vec![
+            job.controller_owner_ref(&())
+                .expect("a stored object has a UID"),
+        ]);
+        self.pods
+            .create(&PostParams::default(), &pod)
+            .await
+            .expect("make the Pod of a Job");
     }
 
     async fn run_pod(&self, job: &Job) {
@@ -220,7 +248,10 @@ impl Cluster {
         join_all(ends.iter().map(|(job, wish)| async {
             let status = job_status(termination(wish).0 == 0);
             let patch = Patch::Merge(json!({ "status": status }));
-            let patched = self.jobs.patch_status(&job.name_any(), &PatchParams::default(), &patch).await;
+            let patched = self
+                .jobs
+                .patch_status(&job.name_any(), &PatchParams::default(), &patch)
+                .await;
             patched.expect("end a Job");
         }))
         .await;
@@ -231,18 +262,30 @@ impl Cluster {
         ends.sort_by_key(|(job, _)| gate_of(job));
         for (number, end) in ends.iter().enumerate() {
             let request = &end.0.annotations()[ANNOTATION_REQUEST];
-            until("the verdict of the gate before is shown", seconds(120), async || {
-                let status = self.promotions.get(request).await.ok()?.status?;
-                let shown = status.gates.iter().filter(|gate| gate.outcome != "Running").count();
-                (shown >= number).then_some(())
-            })
+            until(
+                "the verdict of the gate before is shown",
+                seconds(120),
+                async || {
+                    let status = self.promotions.get(request).await.ok()?.status?;
+                    let shown = status
+                        .gates
+                        .iter()
+                        .filter(|gate| gate.outcome != "Running")
+                        .count();
+                    (shown >= number).then_some(())
+                },
+            )
             .await;
             self.end(std::slice::from_ref(end)).await;
         }
     }
 
     async fn patch_pod(&self, job: &Job, phase: &str, state: &Value) {
-        let spec = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a Job has a Pod");
+        let spec = job
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.spec.as_ref())
+            .expect("a Job has a Pod");
         let status_of = |name: &str, image: Option<&String>, state: &Value| {
             json!({
                 "name": name, "image": image, "imageID": "rig.invalid/image@sha256:0000000000000000000000000000000000000000000000000000000000000000",
@@ -250,14 +293,24 @@ impl Cluster {
             })
         };
         let fetched = json!({ "terminated": { "exitCode": 0, "reason": "Completed", "startedAt": Timestamp::now(), "finishedAt": Timestamp::now() } });
-        let init = spec.init_containers.iter().flatten().map(|one| status_of(&one.name, one.image.as_ref(), &fetched));
-        let main = spec.containers.iter().map(|one| status_of(&one.name, one.image.as_ref(), state));
+        let init = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .map(|one| status_of(&one.name, one.image.as_ref(), &fetched));
+        let main = spec
+            .containers
+            .iter()
+            .map(|one| status_of(&one.name, one.image.as_ref(), state));
         let status = json!({
             "phase": phase, "startTime": Timestamp::now(),
             "initContainerStatuses": init.collect::<Vec<_>>(), "containerStatuses": main.collect::<Vec<_>>(),
         });
         let patch = Patch::Merge(json!({ "status": status }));
-        self.pods.patch_status(&pod_name(job), &PatchParams::default(), &patch).await.expect("patch a Pod's status");
+        self.pods
+            .patch_status(&pod_name(job), &PatchParams::default(), &patch)
+            .await
+            .expect("patch a Pod's status");
     }
 }
 
@@ -280,16 +333,19 @@ fn termination(wish: &Wish) -> (i32, String) {
             summary.timed_out = true;
         }
         Wish::Says(message) => return (0, message.clone()),
-        Wish::Never | Wish::Pending | Wish::Nothing => unreachable!("a gate with this wish does not end"),
+        Wish::Never | Wish::Pending | Wish::Nothing => {
+            unreachable!("a gate with this wish does not end")
+        }
     }
-    (summary.exit_code, serde_json::to_string(&summary).expect("a summary is JSON"))
+    (
+        summary.exit_code,
+        serde_json::to_string(&summary).expect("a summary is JSON"),
+    )
 }
 
 fn job_status(complete: bool) -> Value {
     let now = Timestamp::now();
-    let condition = |kind: &str, reason: &str| {
-        json!({ "type": kind, "status": "True", "reason": reason, "message": "by the rig", "lastProbeTime": now, "lastTransitionTime": now })
-    };
+    let condition = |kind: &str, reason: &str| json!({ "type": kind, "status": "True", "reason": reason, "message": "by the rig", "lastProbeTime": now, "lastTransitionTime": now });
     if complete {
         json!({
             "startTime": now, "completionTime": now, "succeeded": 1, "active": 0, "uncountedTerminatedPods": {},

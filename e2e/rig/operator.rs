@@ -43,7 +43,8 @@ pub struct Operator {
 impl Operator {
     /// Starts one. It is not ready yet.
     pub fn start(options: &Options) -> Arc<Self> {
-        let program = std::env::var_os("FLOE_RIG_OPERATOR").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_floe")), PathBuf::from);
+        let program = std::env::var_os("FLOE_RIG_OPERATOR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_floe")), PathBuf::from);
         let health = free_address();
         let mut args = vec![
             "operator".to_owned(),
@@ -54,24 +55,55 @@ impl Operator {
             format!("--listen={health}"),
             "--image=rig.invalid/floe:test".to_owned(),
         ];
-        args.extend(options.namespace.iter().map(|namespace| format!("--namespace={namespace}")));
-        let log = options.folder.join(format!("operator-{}.log", options.identity));
+        args.extend(
+            options
+                .namespace
+                .iter()
+                .map(|namespace| format!("--namespace={namespace}")),
+        );
+        let log = options
+            .folder
+            .join(format!("operator-{}.log", options.identity));
         // Nothing of the rig's own environment may lead it elsewhere.
-        let env = [("KUBECONFIG", ""), ("NO_PROXY", "*"), ("no_proxy", "*"), ("RUST_LOG", "info,floe=debug"), ("RUST_BACKTRACE", "1")];
+        let env = [
+            ("KUBECONFIG", ""),
+            ("NO_PROXY", "*"),
+            ("no_proxy", "*"),
+            ("RUST_LOG", "info,floe=debug"),
+            ("RUST_BACKTRACE", "1"),
+        ];
         let process = Process::start(Path::new(&program), &args, &env, &log);
-        let http = reqwest::Client::builder().no_proxy().build().expect("make an HTTP client");
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("make an HTTP client");
         let pid = process.pid().expect("it has just been started");
-        Arc::new(Self { name: options.identity.clone(), health, pid, log, http, process: Mutex::new(process) })
+        Arc::new(Self {
+            name: options.identity.clone(),
+            health,
+            pid,
+            log,
+            http,
+            process: Mutex::new(process),
+        })
     }
 
     /// Waits until it says that it is ready.
     pub async fn until_ready(&self, limit: Duration) {
-        until(&format!("operator '{}' is ready", self.name), limit, async || {
-            if let Some(status) = self.process.lock().await.ended() {
-                panic!("operator '{}' ended: {status}\n{}", self.name, self.tail(60));
-            }
-            self.is_ready().await.then_some(())
-        })
+        until(
+            &format!("operator '{}' is ready", self.name),
+            limit,
+            async || {
+                if let Some(status) = self.process.lock().await.ended() {
+                    panic!(
+                        "operator '{}' ended: {status}\n{}",
+                        self.name,
+                        self.tail(60)
+                    );
+                }
+                self.is_ready().await.then_some(())
+            },
+        )
         .await;
     }
 
@@ -84,7 +116,10 @@ impl Operator {
 
     /// Waits until it is gone, however it ends.
     pub async fn until_gone(&self, limit: Duration) {
-        until("the operator is gone", limit, async || self.process.lock().await.ended()).await;
+        until("the operator is gone", limit, async || {
+            self.process.lock().await.ended()
+        })
+        .await;
     }
 
     /// Whether it runs.

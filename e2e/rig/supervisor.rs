@@ -26,17 +26,31 @@ impl Supervisor {
     pub fn start(world: &Rc<World>, name: &str, leader_election: bool) -> Self {
         let starts = Arc::new(AtomicUsize::new(0));
         let current = Rc::new(std::cell::RefCell::new(None));
-        let (count, shown, world, name) = (starts.clone(), current.clone(), world.clone(), name.to_owned());
+        let (count, shown, world, name) = (
+            starts.clone(),
+            current.clone(),
+            world.clone(),
+            name.to_owned(),
+        );
         let task = tokio::task::spawn_local(async move {
             loop {
                 let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-                assert!(number <= STARTS_MAX, "'{name}' was started {STARTS_MAX} times");
-                let operator = world.start_operator(&format!("{name}-{number}"), leader_election).await;
+                assert!(
+                    number <= STARTS_MAX,
+                    "'{name}' was started {STARTS_MAX} times"
+                );
+                let operator = world
+                    .start_operator(&format!("{name}-{number}"), leader_election)
+                    .await;
                 *shown.borrow_mut() = Some(operator.clone());
                 operator.until_gone(seconds(600)).await;
             }
         });
-        Self { starts, current, task }
+        Self {
+            starts,
+            current,
+            task,
+        }
     }
 
     /// How often an operator was started.
