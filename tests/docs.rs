@@ -79,10 +79,7 @@ mod tests {
         assert!(
             made == committed,
             "docs/reference/{file} is not what the code says (line {}): run `make docs` and commit the result",
-            differs.map_or(
-                made.lines().count().min(committed.lines().count()),
-                |line| line
-            ) + 1
+            differs.unwrap_or_else(|| made.lines().count().min(committed.lines().count())) + 1
         );
     }
 
