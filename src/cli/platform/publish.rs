@@ -211,13 +211,9 @@ fn first_environment<'a>(
         [] => Err(Failure::new(
             ExitCode::InvalidTransition,
             format!(
-                "namespace '{namespace}' has no first environment for it: an EnvironmentPolicy without promotesFrom, \
-                 with the artifact{}",
-                arguments
-                    .artifact
-                    .as_ref()
-                    .map(|name| format!(" '{name}'"))
-                    .unwrap_or_default()
+                "namespace '{namespace}' has no first environment that takes {}: an EnvironmentPolicy without \
+                 promotesFrom that lists it (another namespace is named with -n)",
+                arguments.artifact.as_deref().unwrap_or("an artifact")
             ),
         )),
         several => Err(Failure::usage(format!(
