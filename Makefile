@@ -21,6 +21,48 @@ registry: cluster ## Start the registry that host, nodes and pods share
 registry-down: ## Stop the registry and remove its data
 	@e2e/registry/down
 
-.PHONY: docs
-docs: ## Write docs/reference from the code
-	@UPDATE=1 cargo test --quiet --test docs
+# What a stranger runs.
+.PHONY: demo test fresh image
+demo: ## The main job, to be watched: publish, gate, promote to prod, read the record back
+	@examples/demo/run
+
+test: check chart-lint rig e2e ## Run every test, unit to end-to-end
+
+fresh: ## Prove demo and test on a machine without caches: new home, new clone, own cluster (about an hour)
+	@e2e/fresh
+
+image: ## Build the operator's image as an archive, and print its path
+	@e2e/images/floe
+
+# What is checked without a cluster, by the names that CI uses.
+.PHONY: check fmt-check clippy unit crds docs config
+check: fmt-check clippy unit ## Run all that needs no cluster, in about three minutes
+
+fmt-check:
+	@cargo fmt --all --check
+
+clippy:
+	@nice cargo clippy --workspace --all-targets --test e2e --test rig --locked -- -D warnings
+
+unit:
+	@nice cargo test --workspace --locked
+
+crds: ## Write crds/ from the API types
+	@UPDATE=1 cargo test --locked --test crds
+
+docs: ## Write docs/reference/ from the API types and the command line
+	@UPDATE=1 cargo test --locked --test docs
+
+config: ## Write config/ from the chart
+	@config/generate
+
+# What needs more: tools (e2e/tools builds them), or the cluster.
+.PHONY: chart-lint rig e2e
+chart-lint: ## Check the chart, and that config/ is the same
+	@e2e/chart-lint
+
+rig: ## Count, cut and crash: the operator against etcd, API server and registries alone
+	@nice cargo test --locked --test rig
+
+e2e: ## Run the tests on real Pods
+	@e2e/run

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use floe::api::{LABEL_GATE, LABEL_REQUEST_UID};
+use floe::api::{ANNOTATION_REQUEST, LABEL_GATE, LABEL_REQUEST_UID, Promotion};
 use floe_gate::Summary;
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -15,6 +15,8 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+use crate::wait::{seconds, until};
 
 /// How a gate shall end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub enum When {
     AtOnce,
     /// All of a request together, as soon as this many Jobs of it are there.
     Together(usize),
+    /// As soon as this many Jobs of a request are there: by name, the next one once the status shows the
+    /// verdict of the one before.
+    OneByOne(usize),
 }
 
 #[derive(Debug)]
@@ -67,6 +72,7 @@ pub struct JobStub {
 struct Cluster {
     jobs: Api<Job>,
     pods: Api<Pod>,
+    promotions: Api<Promotion>,
 }
 
 impl JobStub {
@@ -75,6 +81,7 @@ impl JobStub {
         let cluster = Cluster {
             jobs: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
+            promotions: Api::namespaced(client.clone(), namespace),
         };
         let wishes = Arc::new(Mutex::new(Wishes {
             by_gate: BTreeMap::new(),
@@ -83,7 +90,7 @@ impl JobStub {
             open: BTreeMap::new(),
             seen: Vec::new(),
         }));
-        let task = tokio::spawn(run(cluster.clone(), wishes.clone()));
+        let task = tokio::task::spawn_local(run(cluster.clone(), wishes.clone()));
         Self {
             wishes,
             cluster,
@@ -153,12 +160,18 @@ async fn run(cluster: Cluster, wishes: Arc<Mutex<Wishes>>) {
         if wishes.lock().expect("no holder panics").of(&job) != Wish::Pending {
             cluster.run_pod(&job).await;
         }
-        let ends = {
+        let (ends, when) = {
             let mut wishes = wishes.lock().expect("no holder panics");
             wishes.open.entry(request.clone()).or_default().push(job);
-            wishes.take_ready(&request)
+            (wishes.take_ready(&request), wishes.when)
         };
-        cluster.end(&ends).await;
+        match when {
+            When::AtOnce | When::Together(_) => cluster.end(&ends).await,
+            When::OneByOne(_) => {
+                let cluster = cluster.clone();
+                tokio::task::spawn_local(async move { cluster.end_one_by_one(ends).await });
+            }
+        }
     }
 }
 
@@ -173,9 +186,11 @@ impl Wishes {
     /// The Jobs of a request that may end now.
     fn take_ready(&mut self, request: &str) -> Vec<(Job, Wish)> {
         let open = self.open.get(request).cloned().unwrap_or_default();
-        if let When::Together(count) = self.when
-            && open.len() < count
-        {
+        let enough = match self.when {
+            When::AtOnce => true,
+            When::Together(count) | When::OneByOne(count) => open.len() >= count,
+        };
+        if !enough {
             return Vec::new();
         }
         let (ready, waiting): (Vec<Job>, Vec<Job>) = open
@@ -240,6 +255,29 @@ impl Cluster {
             patched.expect("end a Job");
         }))
         .await;
+    }
+
+    /// Each once the verdict of the one before can be seen.
+    async fn end_one_by_one(&self, mut ends: Vec<(Job, Wish)>) {
+        ends.sort_by_key(|(job, _)| gate_of(job));
+        for (number, end) in ends.iter().enumerate() {
+            let request = &end.0.annotations()[ANNOTATION_REQUEST];
+            until(
+                "the verdict of the gate before is shown",
+                seconds(120),
+                async || {
+                    let status = self.promotions.get(request).await.ok()?.status?;
+                    let shown = status
+                        .gates
+                        .iter()
+                        .filter(|gate| gate.outcome != "Running")
+                        .count();
+                    (shown >= number).then_some(())
+                },
+            )
+            .await;
+            self.end(std::slice::from_ref(end)).await;
+        }
     }
 
     async fn patch_pod(&self, job: &Job, phase: &str, state: &Value) {

@@ -24,6 +24,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// Leader election.
     pub leader_election: bool,
+    /// Namespace of its Lease.
+    pub lease_namespace: String,
     /// Folder of its log.
     pub folder: PathBuf,
 }
@@ -34,6 +36,7 @@ pub struct Operator {
     pub health: SocketAddr,
     pid: u32,
     log: PathBuf,
+    http: reqwest::Client,
     process: Mutex<Process>,
 }
 
@@ -48,6 +51,7 @@ impl Operator {
             format!("--kubeconfig={}", options.kubeconfig.display()),
             format!("--identity={}", options.identity),
             format!("--leader-election={}", options.leader_election),
+            format!("--lease-namespace={}", options.lease_namespace),
             format!("--listen={health}"),
             "--image=rig.invalid/floe:test".to_owned(),
         ];
@@ -69,23 +73,23 @@ impl Operator {
             ("RUST_BACKTRACE", "1"),
         ];
         let process = Process::start(Path::new(&program), &args, &env, &log);
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("make an HTTP client");
         let pid = process.pid().expect("it has just been started");
         Arc::new(Self {
             name: options.identity.clone(),
             health,
             pid,
             log,
+            http,
             process: Mutex::new(process),
         })
     }
 
     /// Waits until it says that it is ready.
     pub async fn until_ready(&self, limit: Duration) {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("make an HTTP client");
-        let ready = format!("http://{}/readyz", self.health);
         until(
             &format!("operator '{}' is ready", self.name),
             limit,
@@ -97,13 +101,17 @@ impl Operator {
                         self.tail(60)
                     );
                 }
-                let answer = http.get(&ready).timeout(seconds(2)).send().await;
-                answer
-                    .is_ok_and(|answer| answer.status().is_success())
-                    .then_some(())
+                self.is_ready().await.then_some(())
             },
         )
         .await;
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        let ready = format!("http://{}/readyz", self.health);
+        let answer = self.http.get(&ready).timeout(seconds(2)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Waits until it is gone, however it ends.

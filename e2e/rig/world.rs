@@ -15,6 +15,7 @@ use crate::harness::Rig;
 use crate::jobs::JobStub;
 use crate::oci::Repository;
 use crate::operator::{Operator, Options};
+use crate::process::tail;
 use crate::proxy::{Clients, Faults, Front, Killable as _, Server, Shared, Trace};
 use crate::registries::{Kind, Registry};
 use crate::wait::{seconds, until};
@@ -124,6 +125,7 @@ impl World {
             kubeconfig,
             namespace: Some(self.namespace.clone()),
             leader_election,
+            lease_namespace: self.namespace.clone(),
             folder: self.folder.clone(),
         });
         self.proxy.clients.add(operator.clone());
@@ -290,10 +292,7 @@ impl World {
 
     /// Waits until a promotion has ended and is no longer looked at.
     pub async fn ended(&self, name: &str) -> Promotion {
-        self.until(name, "ended", SOON, |promotion| {
-            promotion.labels().contains_key(LABEL_RESULT) && promotion.finalizers().is_empty()
-        })
-        .await
+        self.until(name, "ended", SOON, is_over).await
     }
 
     /// Waits until a promotion waits for this reason.
@@ -360,6 +359,11 @@ pub fn message(promotion: &Promotion) -> String {
         .unwrap_or_default()
 }
 
+/// It has ended, and the operator no longer looks at it.
+pub fn is_over(promotion: &Promotion) -> bool {
+    promotion.labels().contains_key(LABEL_RESULT) && promotion.finalizers().is_empty()
+}
+
 /// The stage in the status.
 pub fn stage(promotion: &Promotion) -> String {
     promotion
@@ -391,7 +395,36 @@ fn operator_logs(folder: &std::path::Path) -> String {
         path.file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with("operator-"))
     });
-    logs.map(|path| crate::process::tail(&path, 80))
-        .collect::<Vec<_>>()
-        .join("\n")
+    logs.map(|path| {
+        tail(&path, 25)
+            .lines()
+            .map(readable)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })
+    .collect::<Vec<_>>()
+    .join("\n")
+}
+
+/// A line of the operator's log, without what is the same in every line.
+fn readable(line: &str) -> String {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
+        return line.to_owned();
+    };
+    for name in ["span", "spans", "target"] {
+        fields.remove(name);
+    }
+    let mut word = |name: &str| {
+        fields
+            .remove(name)
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    };
+    let (time, level, message) = (word("timestamp"), word("level"), word("message"));
+    let time = time.get(11..23).unwrap_or_default();
+    let more: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!("{time} {level:<5} {message} {}", more.join(" "))
 }

@@ -57,5 +57,18 @@ pub fn condition_list(generator: &mut SchemaGenerator) -> Schema {
         serde_json::json!(["type"]),
     );
     schema.insert("maxItems".into(), 32.into());
+    // The bounds of Kubernetes' own API: metav1.Condition.
+    for (field, most) in [
+        ("type", 316),
+        ("reason", 1024),
+        ("message", 32_768),
+        ("status", 7),
+    ] {
+        if let Some(text) = schema.pointer_mut(&format!("/items/properties/{field}"))
+            && let Some(text) = text.as_object_mut()
+        {
+            text.insert("maxLength".to_owned(), most.into());
+        }
+    }
     schema
 }

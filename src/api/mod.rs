@@ -50,11 +50,19 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     vec![EnvironmentPolicy::crd(), Promotion::crd()]
 }
 
+/// Every custom resource definition as the text of a file: file name and YAML.
+pub fn render_crds() -> Vec<(String, String)> {
+    all_crds()
+        .iter()
+        .filter_map(|crd| {
+            let yaml = serde_saphyr::to_string(crd).ok()?;
+            Some((format!("{}.yaml", crd.spec.names.plural), yaml))
+        })
+        .collect()
+}
+
 /// Every custom resource definition as one YAML stream.
 pub fn crds_yaml() -> String {
-    let documents = all_crds()
-        .iter()
-        .filter_map(|crd| serde_saphyr::to_string(crd).ok())
-        .collect::<Vec<_>>();
+    let documents: Vec<String> = render_crds().into_iter().map(|(_, yaml)| yaml).collect();
     format!("---\n{}", documents.join("---\n"))
 }

@@ -17,6 +17,7 @@ use crate::domain::observed::{Claim, ObservedGate, Receipt, Source, TagState};
 use crate::domain::plan::{Plan, Route};
 use crate::domain::policy::Environment;
 use crate::domain::record;
+use crate::domain::request::Request;
 use crate::domain::status::{status_of, with_intent};
 use crate::domain::verdict::{PlannedGate, planned_gates};
 use crate::effects::gate_jobs::{Started, build_job, start};
@@ -183,14 +184,7 @@ async fn claim(pass: &mut Pass<'_>) -> Done {
         return Err(Error::Restless(0).into());
     };
     let request = pass.observed.request.clone();
-    let (tag, digest) = (plan.route.tag.to_string(), plan.digest.to_string());
-    let holder = &pass.ctx.settings.identity;
-    let asked = ClaimRequest {
-        space: &request.space,
-        environment: &plan.route.to,
-        artifact: &plan.route.artifact,
-        slot: ledger::slot_of(&request.name, &request.uid, &tag, &digest, holder, pass.now),
-    };
+    let asked = claim_request(pass, &request, &plan);
     let read_at = read_time();
     let answer = api(
         "claim the environment",
@@ -220,15 +214,26 @@ async fn release_claim(pass: &mut Pass<'_>) -> Done {
     let Some(plan) = pass.observed.plan.clone() else {
         return Err(Error::Restless(0).into());
     };
-    let request = &pass.observed.request;
-    let Route { to, artifact, .. } = &plan.route;
-    let released = ledger::release(&pass.ctx.client, &request.space, to, artifact, &request.uid);
-    api("give the environment's claim back", released).await?;
+    let request = pass.observed.request.clone();
+    let asked = claim_request(pass, &request, &plan);
+    let released = ledger::release(&pass.ctx.client, &asked, pass.now);
+    let not_before = api("give the environment's claim back", released).await?;
     pass.claim = None;
     Ok(Receipt::Claim(
-        Claim::Released,
+        not_before.map_or(Claim::Released, |until| Claim::Inherited { until }),
         pass.observed.environments.clone(),
     ))
+}
+
+fn claim_request<'a>(pass: &Pass<'_>, request: &'a Request, plan: &'a Plan) -> ClaimRequest<'a> {
+    let (tag, digest) = (plan.route.tag.as_str(), plan.digest.as_str());
+    let holder = &pass.ctx.settings.identity;
+    ClaimRequest {
+        space: &request.space,
+        environment: &plan.route.to,
+        artifact: &plan.route.artifact,
+        slot: ledger::slot_of(&request.name, &request.uid, tag, digest, holder, pass.now),
+    }
 }
 
 /// What the record will say is fixed here, before the first tag.

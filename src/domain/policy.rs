@@ -8,6 +8,7 @@ use super::artifact::{Digest, Repository};
 use super::gates::{EnvVar, GateKind, GateSpec, POLICY_COMPLIANCE};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use crate::api;
+pub use crate::api::{OnFailure, VersionOrder};
 
 /// How long a gate's command may run, and its Pod may take to start, when the policy does not say: 5 minutes.
 pub const DEFAULT_TIMEOUT_SECONDS: u32 = 300;
@@ -34,7 +35,7 @@ pub struct Environment {
     /// Gates: `policy_compliance` first, then in the policy's order.
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
-    pub version_order: api::VersionOrder,
+    pub version_order: VersionOrder,
     /// Why the policy cannot be used, when it cannot.
     pub problem: Option<String>,
     /// Ledger by artifact; an artifact without entry has not been looked up in the registry yet.
@@ -49,7 +50,7 @@ pub struct GateRule {
     /// What runs.
     pub spec: GateSpec,
     /// What it does when it does not pass.
-    pub on_failure: api::OnFailure,
+    pub on_failure: OnFailure,
     /// How long its Pod may take to start, in seconds.
     pub start_timeout_seconds: u32,
 }
@@ -318,7 +319,7 @@ impl GateRule {
         Self {
             name: POLICY_COMPLIANCE.to_owned(),
             spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS),
-            on_failure: api::OnFailure::Block,
+            on_failure: OnFailure::Block,
             start_timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
         }
     }

@@ -89,8 +89,8 @@ pub const REASONS: &[Reason] = &[
     Reason {
         word: "LedgerNotReady",
         ends: Ends::Waits,
-        meaning: "What is in an environment has not been read from the registry yet, as for a policy that was just made.",
-        advice: "Nothing, for a few seconds. If it lasts, the conditions of the policy say why (kubectl describe fenv).",
+        meaning: "What the environment holds is being read from the registry, as for a policy that was just made.",
+        advice: "Nothing for a moment; if it stays, see why the policy is not Ready (kubectl describe fenv).",
     },
     Reason {
         word: "InvalidTransition",

@@ -8,8 +8,7 @@ use super::artifact::Digest;
 use super::decision::{FailureReason, GateVerdict, RunningGate};
 use super::gates::{GateOutcome, GateResult, GateSpec, GateState, spec_hash};
 use super::observed::ObservedGate;
-use super::policy::Environment;
-use crate::api::OnFailure;
+use super::policy::{Environment, OnFailure};
 
 /// A gate that must be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,12 @@ pub fn now() -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
+/// A moment of this process, to measure ages and spans with: it is never stored.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// How long until this time; zero when it has passed.
 pub fn until(time: Timestamp) -> std::time::Duration {
     let left = time.duration_since(now()).max(SignedDuration::ZERO);

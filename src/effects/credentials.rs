@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::api::ArtifactSource;
 use crate::domain::artifact::Repository;
+use crate::effects::clock;
 use crate::effects::registry::{Access, login_for};
 
 /// How long a Secret is believed before it is read again.
@@ -126,7 +127,7 @@ impl Credentials {
         let mut read = self.lock();
         read.retain(|_, (read_at, _)| read_at.elapsed() < FRESH);
         if read.len() < MOST {
-            read.insert(key, (Instant::now(), data.clone()));
+            read.insert(key, (clock::instant(), data.clone()));
         }
         Ok(data)
     }

@@ -93,28 +93,41 @@ pub async fn claim(
 }
 
 /// Gives the write slot back, when it is ours.
+///
+/// Another process may have found the slot to be its own a moment ago, and still be writing. Then this one takes
+/// it over first, and the answer says from when it may be given back: whoever comes next writes at once.
 pub async fn release(
     client: &Client,
-    space: &str,
-    environment: &str,
-    artifact: &str,
-    uid: &str,
-) -> kube::Result<()> {
-    change(client, space, environment, None, |policy| {
-        let Some(ledger) = ledger_mut(policy, artifact) else {
+    request: &ClaimRequest<'_>,
+    now: Timestamp,
+) -> kube::Result<Option<Timestamp>> {
+    let mut not_before = None;
+    change(client, request.space, request.environment, None, |policy| {
+        let Some(ledger) = ledger_mut(policy, request.artifact) else {
             return false;
         };
-        let ours = ledger
-            .in_flight
-            .as_ref()
-            .is_some_and(|slot| slot.uid == uid);
-        if ours {
-            ledger.in_flight = None;
+        let slot = ledger.in_flight.as_ref();
+        let Some(slot) = slot.filter(|slot| slot.uid == request.slot.uid) else {
+            return false;
+        };
+        if slot.holder != request.slot.holder {
+            not_before = Some(now + WRITE_WINDOW);
+            ledger.in_flight = Some(InFlight {
+                taken_over: true,
+                ..request.slot.clone()
+            });
+            return true;
         }
-        ours
+        let heir_waits_until = slot.since.0 + WRITE_WINDOW;
+        if slot.taken_over && now < heir_waits_until {
+            not_before = Some(heir_waits_until);
+            return false;
+        }
+        ledger.in_flight = None;
+        true
     })
-    .await
-    .map(|_| ())
+    .await?;
+    Ok(not_before)
 }
 
 /// Enters a completed promotion and gives the write slot back. `known` is the policy as it was last written,

@@ -1,6 +1,8 @@
 //! The registry client against a registry that can lie. Every lie ends in a refusal or in a
 //! correct retry, and never in a tag that nobody asked for.
 
+#![expect(clippy::disallowed_methods, reason = "the tests measure time limits")]
+
 #[cfg(test)]
 mod auth;
 #[cfg(test)]

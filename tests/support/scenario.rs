@@ -29,7 +29,7 @@ const REPOSITORY: &str = "registry.example/team/platform";
 const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// What is true, and what floe decides then.
-pub struct Scenario {
+pub(crate) struct Scenario {
     observed: Observed,
     now: Timestamp,
     /// The decision that the file expects.
@@ -151,7 +151,7 @@ struct GateFacts {
 
 impl Scenario {
     /// Reads a file: unknown keys, unknown words and contradictions are errors.
-    pub fn read(path: &Path) -> Result<Self, Failed> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failed> {
         let text = std::fs::read_to_string(path)?;
         let raw: Value = serde_saphyr::from_str(&text)?;
         let file: File = serde_json::from_value(long_digests(raw))?;
@@ -168,7 +168,7 @@ impl Scenario {
     }
 
     /// Compares the whole decision.
-    pub fn check(&self) -> Result<(), Failed> {
+    pub(crate) fn check(&self) -> Result<(), Failed> {
         let decided = decide(&self.observed, self.now);
         if decided == self.expect {
             return Ok(());

@@ -113,7 +113,7 @@ variants!(
 );
 
 /// The variants that occur in none of these decisions.
-pub fn missing_from(decisions: &[Decision]) -> Vec<&'static str> {
+pub(crate) fn missing_from(decisions: &[Decision]) -> Vec<&'static str> {
     let seen: BTreeSet<&str> = decisions.iter().flat_map(words).collect();
     [STAGES, ACTIONS, WAITS, TROUBLES, OUTCOMES, FAILURES]
         .concat()

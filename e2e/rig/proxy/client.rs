@@ -3,8 +3,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+
+/// How often a connection is looked for.
+const LOOKS: usize = 20;
 
 /// A process that the proxy may kill.
 pub trait Killable: Send + Sync {
@@ -34,8 +38,19 @@ impl Clients {
             .retain(|client| client.pid() != pid);
     }
 
-    /// The process that owns this end of a connection on loopback.
-    pub fn find(&self, peer: SocketAddr) -> Option<Arc<dyn Killable>> {
+    /// The process that owns this end of a connection on loopback; none when it is gone.
+    pub async fn find(&self, peer: SocketAddr) -> Option<Arc<dyn Killable>> {
+        for _ in 0..LOOKS {
+            if let Some(found) = self.look_for(peer) {
+                return Some(found);
+            }
+            // The kernel's table is not read in one piece: a connection can be missed while others come and go.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        None
+    }
+
+    fn look_for(&self, peer: SocketAddr) -> Option<Arc<dyn Killable>> {
         let clients = self.0.lock().expect("no holder panics").clone();
         let socket = format!("socket:[{}]", inode_of(peer)?);
         clients

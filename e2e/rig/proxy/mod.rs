@@ -105,7 +105,7 @@ impl Forwarder {
         tls: Option<TlsAcceptor>,
     ) {
         // Which operator this is can only be told while its end of the connection is open.
-        let client = self.shared.clients.find(peer);
+        let client = self.shared.clients.find(peer).await;
         let Some(client) = client else { return };
         stream.set_nodelay(true).expect("set an option of a socket");
         let service = service_fn(|request| self.clone().serve(client.clone(), request));

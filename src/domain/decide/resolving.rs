@@ -20,6 +20,11 @@ pub(super) fn resolving(observed: &Observed, now: Timestamp) -> Decision {
         Err(problem) => return route_missing(observed, problem, now),
     };
     let Some(ledger) = ledger_of(observed, &route.to, &route.artifact) else {
+        // What keeps the ledger from being read (a missing Secret, a registry that is down) keeps the source
+        // from being read as well, and is then what this request waits for by name.
+        if observed.source.is_none() {
+            return Decision::act(Stage::Resolving, vec![Action::ReadSource]);
+        }
         return ledger_missing(&route.to, Stage::Resolving, now);
     };
     if !request.dry_run && ledger.namesake(&request.name, &request.version).is_some() {

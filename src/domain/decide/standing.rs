@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 
 use super::{end, fail};
-use crate::api::VersionOrder;
+
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, FailureReason, Outcome, Stage};
 use crate::domain::names::Version;
 use crate::domain::observed::{Observed, TagState};
 use crate::domain::plan::Plan;
-use crate::domain::policy::{Entry, Ledger};
+use crate::domain::policy::{Entry, Ledger, VersionOrder};
 
 /// How a version stands to the current one of its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

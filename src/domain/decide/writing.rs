@@ -19,9 +19,8 @@ pub(super) fn writing(
     observed: &Observed,
     now: Timestamp,
 ) -> Decision {
-    match &observed.tag {
-        Some(write) => return written(plan, write, observed),
-        None => {}
+    if let Some(write) = &observed.tag {
+        return written(plan, write, observed);
     }
     let Some(ledger) = environment.ledger.get(&plan.route.artifact) else {
         return ledger_missing(&environment.name, Stage::Writing, now);

@@ -14,7 +14,7 @@ const SLOWEST_TRANSFER: u64 = 256 * 1024;
 
 /// Now, for life times of tokens and deadlines.
 pub(super) fn now() -> Instant {
-    Instant::now()
+    crate::effects::clock::instant()
 }
 
 /// The wait that a registry asks for with Retry-After; callers bound it by `Limits::waiting`.

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"io"
 	"log"
@@ -25,5 +27,28 @@ func main() {
 		log.Fatal(err)
 	}
 	log.Printf("listening on %s", listener.Addr())
-	log.Fatal(http.Serve(listener, registry.New(options...)))
+	log.Fatal(http.Serve(listener, withSubject(registry.New(options...))))
+}
+
+// Says OCI-Subject when it takes a manifest with a subject, as a registry with the referrers API must
+// (distribution-spec 1.1, "Pushing Manifests with Subject"); go-containerregistry's registry forgets it.
+// Clients take its absence as a sign that they have to maintain the fallback tag.
+func withSubject(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && r.Body != nil {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			var manifest struct {
+				Subject struct{ Digest string }
+			}
+			if json.Unmarshal(body, &manifest) == nil && manifest.Subject.Digest != "" {
+				w.Header().Set("OCI-Subject", manifest.Subject.Digest)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -1,268 +1,25 @@
-//! A small world: a registry, policies with ledgers, gate Jobs and statuses, as far as `decide` can tell.
-//!
-//! It does what an action says, and refuses loudly what must never happen. What is right is written here
-//! a second time, in other words: nothing here asks `decide`.
+//! What an action does to the world, and what must never happen.
 
-use std::collections::BTreeMap;
-
-use floe::api::{
-    ArtifactSource, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus, Gate,
-    GateType, InFlight, LedgerArtifact, LedgerEntry, OnFailure, VersionOrder,
-};
+use floe::api::InFlight;
 use floe::domain::artifact::Digest;
-use floe::domain::decision::{Action, Outcome, TroubleKind};
+use floe::domain::decision::{Action, TroubleKind};
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
     Claim, Observed, ObservedGate, OwnRecord, Receipt, Source, TagState, TagWrite, Trouble,
-    WaitingSince,
 };
-use floe::domain::plan::{Plan, Route};
-use floe::domain::policy::Environments;
+use floe::domain::plan::Plan;
 use floe::domain::request::Request;
 use floe::domain::verdict::planned_gates;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Fate, Job, MEDIA_TYPE, Record, World, entry};
 
 /// How long a process may go on writing after it took the claim (design, section 11).
 const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
-const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-
-/// What happens to one effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Fine,
-    CrashBefore,
-    /// The effect is there, the answer is lost.
-    CrashAfter,
-    /// The process dies, and its PUT arrives seconds later.
-    Late(u8),
-    TroubleBefore(TroubleKind),
-    TroubleAfter(TroubleKind),
-}
-
-/// A gate as its image behaves.
-#[derive(Clone, Debug)]
-pub struct GateModel {
-    pub blocks: bool,
-    pub seconds: i64,
-    pub outcome: GateOutcome,
-    /// Goes up with each edit of the policy.
-    pub edition: u32,
-}
-
-/// A request, and what its status stores.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    pub request: Request,
-    pub plan: Option<Plan>,
-    pub intent: Option<String>,
-    pub verdicts: BTreeMap<String, ObservedGate>,
-    pub waiting: Option<WaitingSince>,
-    pub ended: Option<Outcome>,
-}
-
-#[derive(Clone, Debug)]
-struct Job {
-    uid: String,
-    gate: String,
-    edition: u32,
-    digest: Digest,
-    spec_hash: String,
-    outcome: GateOutcome,
-    started: Timestamp,
-    ends: Timestamp,
-    lost: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Record {
-    uid: String,
-    name: String,
-    environment: String,
-    version: String,
-    digest: Digest,
-}
-
-/// Everything that a process does not carry in its own memory.
-#[derive(Clone, Debug)]
-pub struct World {
-    pub now: Timestamp,
-    /// Process that runs: a crash makes a new one.
-    pub process: u32,
-    pub to: String,
-    pub version_order: VersionOrder,
-    pub gates: BTreeMap<String, GateModel>,
-    pub tags: BTreeMap<String, Digest>,
-    pub asked: Vec<Asked>,
-    /// What the ledger of each environment holds.
-    pub ledgers: BTreeMap<String, LedgerArtifact>,
-    /// PUTs of dead processes that have not arrived.
-    pub late: Vec<(Timestamp, usize)>,
-    /// Tags that were put, by request.
-    pub puts: Vec<(usize, String)>,
-    jobs: Vec<Job>,
-    records: Vec<Record>,
-    generation: i64,
-}
-
 impl World {
-    pub fn new(to: &str, version_order: VersionOrder) -> Self {
-        let ledger = || LedgerArtifact {
-            name: "app".to_owned(),
-            ..LedgerArtifact::default()
-        };
-        Self {
-            now: "2026-03-02T10:00:00Z".parse().unwrap(),
-            process: 0,
-            to: to.to_owned(),
-            version_order,
-            gates: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            asked: Vec::new(),
-            ledgers: ["dev", "prod"]
-                .map(|name| (name.to_owned(), ledger()))
-                .into(),
-            late: Vec::new(),
-            puts: Vec::new(),
-            jobs: Vec::new(),
-            records: Vec::new(),
-            generation: 1,
-        }
-    }
-
-    pub fn edit_policy(&mut self, edit: impl FnOnce(&mut BTreeMap<String, GateModel>)) {
-        edit(&mut self.gates);
-        self.generation += 1;
-    }
-
-    pub fn lose_jobs(&mut self) {
-        self.jobs.iter_mut().for_each(|job| job.lost = true);
-    }
-
-    /// The ledger of the target is gone, and is rebuilt from tags and records.
-    pub fn lose_ledger(&mut self) {
-        let latest = self.tags.get(&format!("latest-{}", self.to));
-        let entries = self
-            .records
-            .iter()
-            .rev()
-            .filter(|record| record.environment == self.to);
-        let history: Vec<LedgerEntry> = entries
-            .map(|record| entry(&record.version, &record.digest, &record.name, &record.uid))
-            .collect();
-        let current = history
-            .iter()
-            .find(|entry| latest.is_some_and(|d| d.as_str() == entry.digest));
-        let rebuilt = LedgerArtifact {
-            name: "app".to_owned(),
-            current: current.cloned(),
-            history: history.clone(),
-            in_flight: None,
-        };
-        self.ledgers.insert(self.to.clone(), rebuilt);
-    }
-
-    /// Puts a version into an environment as an earlier promotion would have left it.
-    pub fn promoted_before(
-        &mut self,
-        environment: &str,
-        version: &str,
-        digest: &Digest,
-        in_ledger: bool,
-    ) {
-        let (name, uid) = (format!("before-{version}"), format!("uid-before-{version}"));
-        self.tags
-            .insert(format!("{version}-{environment}"), digest.clone());
-        self.tags
-            .insert(format!("latest-{environment}"), digest.clone());
-        let entry = entry(version, digest, &name, &uid);
-        self.records.push(Record {
-            uid,
-            name,
-            environment: environment.to_owned(),
-            version: version.to_owned(),
-            digest: digest.clone(),
-        });
-        if in_ledger && let Some(ledger) = self.ledgers.get_mut(environment) {
-            ledger.current = Some(entry.clone());
-            ledger.history.insert(0, entry);
-        }
-    }
-
-    /// PUTs of dead processes arrive.
-    pub fn deliver(&mut self) {
-        let (due, rest): (Vec<_>, Vec<_>) =
-            self.late.drain(..).partition(|(at, _)| *at <= self.now);
-        self.late = rest;
-        for (_, asked) in due {
-            self.put_tag(asked);
-        }
-    }
-
-    /// When the world changes by itself.
-    pub fn next_change(&self) -> Option<Timestamp> {
-        let jobs = self.jobs.iter().map(|job| job.ends);
-        jobs.chain(self.late.iter().map(|(at, _)| *at))
-            .filter(|at| *at > self.now)
-            .min()
-    }
-
-    pub fn claim_of(&self, asked: usize) -> bool {
-        let uid = &self.asked[asked].request.uid;
-        self.ledger()
-            .in_flight
-            .as_ref()
-            .is_some_and(|slot| slot.uid == *uid)
-    }
-
-    pub fn has_record(&self, asked: usize) -> bool {
-        let uid = &self.asked[asked].request.uid;
-        self.records.iter().any(|record| record.uid == *uid)
-    }
-
-    /// What a fresh process sees before it has asked the registry.
-    pub fn observe(&self, asked: usize) -> Observed {
-        let Asked {
-            request,
-            plan,
-            intent,
-            verdicts,
-            waiting,
-            ended: _,
-        } = self.asked[asked].clone();
-        let mut gates: BTreeMap<String, ObservedGate> = self
-            .jobs
-            .iter()
-            .filter(|job| job.uid == request.uid && !job.lost)
-            .map(|job| (job.gate.clone(), self.state_of(job)))
-            .collect();
-        for (name, stored) in verdicts {
-            gates.entry(name).or_insert(stored);
-        }
-        Observed {
-            request,
-            environments: self.environments(),
-            plan,
-            source: None,
-            target: None,
-            upstream_record: None,
-            gates,
-            claim: Claim::Unasked {
-                left_over: self.claim_of(asked),
-            },
-            intent,
-            tag: None,
-            own_record: None,
-            record: None,
-            latest: false,
-            settled: false,
-            trouble: None,
-            waiting,
-        }
-    }
-
     /// Does one thing; `None` is a crash.
-    pub fn perform(
+    pub(crate) fn perform(
         &mut self,
         asked: usize,
         action: &Action,
@@ -270,6 +27,9 @@ impl World {
         fate: Fate,
     ) -> Option<Receipt> {
         self.never(asked, action, observed);
+        if *action == Action::WriteTag && self.refuses_tag(asked).is_none() {
+            self.every_gate_has_passed(asked);
+        }
         let at_registry = asks_registry(action);
         match fate {
             Fate::CrashBefore => {
@@ -348,7 +108,7 @@ impl World {
         };
         match action {
             Action::PinPlan => {
-                assert!(self.asked[asked].plan.is_none(), "the plan is pinned twice")
+                assert!(self.asked[asked].plan.is_none(), "the plan is pinned twice");
             }
             Action::WriteTag => {
                 assert!(self.asked[asked].intent.is_some(), "a tag without intent");
@@ -471,7 +231,7 @@ impl World {
         Receipt::Gate(name.to_owned(), self.state_of(&self.jobs[at]))
     }
 
-    fn state_of(&self, job: &Job) -> ObservedGate {
+    pub(super) fn state_of(&self, job: &Job) -> ObservedGate {
         let state = if self.now < job.ends {
             GateState::Running {
                 since: job.started,
@@ -546,9 +306,12 @@ impl World {
         assert!(self.asked[asked].plan.is_some(), "a claim without plan");
         let (process, now) = (self.process.to_string(), self.now);
         let ours = self.claim_of(asked);
-        if let Some(slot) = self.ledger().in_flight.as_ref().filter(|_| ours) {
+        if let Some(slot) = self.ledger_mut().in_flight.as_mut().filter(|_| ours) {
+            if slot.holder != process {
+                (slot.holder, slot.since, slot.taken_over) = (process, Time(now), true);
+            }
             let until = slot.since.0 + WRITE_WINDOW;
-            if now < until && (slot.holder != process || slot.taken_over) {
+            if slot.taken_over && now < until {
                 return Claim::Inherited { until };
             }
             self.ledger_mut().in_flight = None;
@@ -576,30 +339,31 @@ impl World {
         (source.as_ref() != Some(&plan.digest)).then_some(TagWrite::SourceMoved(source))
     }
 
-    /// The irreversible act.
-    fn put_tag(&mut self, asked: usize) {
-        let plan = self.plan(asked);
-        let tag = plan.route.tag.to_string();
-        let stranger = self
-            .tags
-            .get(&tag)
-            .is_some_and(|found| *found != plan.digest);
-        assert!(
-            !stranger || !self.late.is_empty() || self.puts.is_empty(),
-            "a tag is moved"
-        );
-        let uid = &self.asked[asked].request.uid;
+    /// Asked of the Jobs, at the moment at which the PUT leaves.
+    fn every_gate_has_passed(&self, asked: usize) {
+        let (uid, digest) = (&self.asked[asked].request.uid, self.plan(asked).digest);
         for (name, gate) in &self.gates {
             let judged = self.jobs.iter().any(|job| {
                 let same = job.uid == *uid && job.gate == *name && job.edition == gate.edition;
                 let good = !gate.blocks || job.outcome == GateOutcome::Passed;
-                same && good && job.digest == plan.digest && job.ends <= self.now
+                same && good && job.digest == digest && job.ends <= self.now
             });
             assert!(
                 judged,
                 "the tag is written before gate '{name}' passed on the digest"
             );
         }
+    }
+
+    /// The irreversible act.
+    pub(super) fn put_tag(&mut self, asked: usize) {
+        let plan = self.plan(asked);
+        let tag = plan.route.tag.to_string();
+        let stranger = self
+            .tags
+            .get(&tag)
+            .is_some_and(|found| *found != plan.digest);
+        assert!(!stranger, "a tag is moved");
         let before = self
             .puts
             .iter()
@@ -649,100 +413,6 @@ impl World {
         ledger.history.retain(|known| known.uid != entry.uid);
         ledger.history.insert(0, entry.clone());
         ledger.current = Some(entry);
-    }
-
-    fn plan(&self, asked: usize) -> Plan {
-        self.asked[asked].plan.clone().expect("a plan")
-    }
-
-    fn route(&self, observed: &Observed) -> Route {
-        let planned = observed.plan.as_ref().map(|plan| plan.route.clone());
-        planned.unwrap_or_else(|| {
-            Route::resolve(&observed.request, &self.environments()).expect("a route")
-        })
-    }
-
-    fn ledger(&self) -> &LedgerArtifact {
-        &self.ledgers[&self.to]
-    }
-
-    fn ledger_mut(&mut self) -> &mut LedgerArtifact {
-        self.ledgers.get_mut(&self.to).expect("a ledger")
-    }
-
-    fn policy_digest(&self) -> String {
-        self.environments()
-            .get(&self.to)
-            .expect("a policy")
-            .policy_digest
-            .to_string()
-    }
-
-    fn environments(&self) -> Environments {
-        let policies: Vec<EnvironmentPolicy> = ["dev", "prod"].map(|name| self.policy(name)).into();
-        Environments::of(&policies.iter().collect::<Vec<_>>(), &BTreeMap::new())
-    }
-
-    fn policy(&self, name: &str) -> EnvironmentPolicy {
-        let target = name == self.to;
-        let gates = self
-            .gates
-            .iter()
-            .filter(|(gate, _)| target && *gate != "policy_compliance");
-        let spec = EnvironmentPolicySpec {
-            promotes_from: if name == "dev" {
-                Vec::new()
-            } else {
-                vec!["dev".to_owned()]
-            },
-            artifacts: vec![ArtifactSource {
-                name: "app".to_owned(),
-                repository: "registry.example/team/app".to_owned(),
-                ..ArtifactSource::default()
-            }],
-            gates: gates.map(|(name, model)| gate(name, model)).collect(),
-            version_order: target.then_some(self.version_order),
-            ..EnvironmentPolicySpec::default()
-        };
-        let mut policy = EnvironmentPolicy::new(name, spec);
-        policy.metadata.generation = Some(self.generation);
-        policy.status = Some(EnvironmentPolicyStatus {
-            artifacts: vec![self.ledgers[name].clone()],
-            ..EnvironmentPolicyStatus::default()
-        });
-        policy
-    }
-}
-
-fn gate(name: &str, model: &GateModel) -> Gate {
-    Gate {
-        name: name.to_owned(),
-        gate_type: GateType::Tests,
-        image: format!("gate:{}", model.edition),
-        command: vec!["run".to_owned()],
-        args: Vec::new(),
-        env: Vec::new(),
-        on_failure: Some(if model.blocks {
-            OnFailure::Block
-        } else {
-            OnFailure::Warn
-        }),
-        timeout: None,
-        start_timeout: None,
-        run_as_user: None,
-        resources: None,
-    }
-}
-
-fn entry(version: &str, digest: &Digest, name: &str, uid: &str) -> LedgerEntry {
-    LedgerEntry {
-        version: version.to_owned(),
-        digest: digest.to_string(),
-        promoted_at: Time(Timestamp::UNIX_EPOCH),
-        by: None,
-        promotion: Some(name.to_owned()),
-        uid: Some(uid.to_owned()),
-        record: None,
     }
 }
 

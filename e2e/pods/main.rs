@@ -1,0 +1,14 @@
+//! floe as a stranger runs it: image and chart on a real cluster, gates as real Pods, a real registry.
+//!
+//! `e2e/run` brings up what is needed and runs this. Plain `cargo test` does not. Each test has a namespace
+//! of its own under the restricted Pod Security Standard, and waits for conditions by watches, never by sleeping.
+
+mod alone;
+mod api;
+mod gates;
+mod main_job;
+mod policy_compliance;
+mod registry;
+mod requested_by;
+mod space;
+mod waiting;
