@@ -30,6 +30,7 @@ mod world;
 mod budgets;
 mod crash_sweep;
 mod main_scenario;
+mod refusals;
 mod rig_itself;
 mod two_operators;
 
@@ -52,6 +53,32 @@ fn main() -> std::process::ExitCode {
         main_scenario::a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each,
         main_scenario::applying_a_promotion_again_does_nothing_also_after_it_was_deleted,
         main_scenario::a_failing_gate_stops_the_promotion_and_a_warning_one_does_not,
+        refusals::way::an_unknown_environment_is_waited_for_and_then_refused,
+        refusals::way::an_environment_that_comes_later_is_found,
+        refusals::way::a_version_that_was_never_published_is_waited_for_and_then_refused,
+        refusals::way::a_version_never_promoted_upstream_is_waited_for_and_then_refused,
+        refusals::way::a_tag_that_somebody_made_by_hand_is_no_promotion,
+        refusals::way::a_skipped_environment_is_refused,
+        refusals::way::a_target_tag_with_another_digest_is_refused_and_never_moved,
+        refusals::way::another_digest_than_expected_is_refused,
+        refusals::way::a_version_whose_tag_would_be_ambiguous_is_refused,
+        refusals::way::a_lower_version_than_the_current_one_is_refused,
+        refusals::way::of_overlapping_suffixes_the_younger_policy_is_refused,
+        refusals::registry::a_registry_that_is_down_is_waited_for,
+        refusals::registry::a_registry_that_is_down_for_an_hour_fails_the_promotion,
+        refusals::registry::a_registry_that_goes_down_in_the_middle_of_the_writes_is_waited_for,
+        refusals::registry::a_registry_that_says_401_is_asked_seldom_and_then_given_up,
+        refusals::registry::a_registry_that_says_429_is_asked_again_when_it_wants_to_be,
+        refusals::registry::a_certificate_that_is_not_trusted_stops_until_the_policy_names_its_authority,
+        refusals::registry::a_missing_secret_is_named_and_waited_for,
+        refusals::registry::a_manifest_over_4_mib_is_refused,
+        refusals::registry::a_source_tag_that_moved_while_gates_ran_is_refused,
+        refusals::gates::a_gate_that_was_too_slow_fails_the_promotion,
+        refusals::gates::a_gate_that_could_not_be_run_fails_the_promotion,
+        refusals::gates::a_gate_without_a_readable_result_has_not_passed,
+        refusals::gates::an_image_that_cannot_be_pulled_is_named_within_a_minute,
+        refusals::gates::a_job_of_the_right_name_made_by_someone_else_counts_for_nothing,
+        refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
     ];
     harness::run(all)
 }

@@ -9,6 +9,7 @@ use floe::api::{EnvironmentPolicy, LABEL_RESULT, Promotion};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
+use tokio_rustls::TlsAcceptor;
 
 use crate::control_plane::{Identity, http_client};
 use crate::harness::Rig;
@@ -134,6 +135,25 @@ impl World {
             .expect("no holder panics")
             .push(operator.clone());
         operator
+    }
+
+    /// Another way to the registry, through the proxy as well.
+    pub async fn another_registry_front(&self, tls: Option<TlsAcceptor>) -> Front {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .http1_only()
+            .build()
+            .expect("make an HTTP client");
+        let upstream = format!("http://{}", self.registry.lock().await.address);
+        Front::open(
+            Server::Registry,
+            &self.id,
+            &upstream,
+            http,
+            tls,
+            self.proxy.clone(),
+        )
+        .await
     }
 
     /// A client with the operator's rights whose way leads through the proxy.
