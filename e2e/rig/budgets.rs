@@ -183,22 +183,18 @@ fn report(rig: &Rig, what: &str, cost: &Cost) {
         "budget, {what}: {writes} API writes ({shown_early} of them a verdict shown early), {reads} reads, {registry} registry requests, {} ms",
         took.as_millis()
     ));
-    if *writes > 12 {
-        let written = cost
-            .entries
-            .iter()
-            .filter(|entry| entry.seen.class.is_effect() && entry.seen.server == Server::Api);
-        println!(
-            "{}",
-            written
-                .map(|entry| format!("{:?} {}", entry.status, entry.seen.key))
-                .collect::<Vec<_>>()
-                .join("\n")
-        );
-    }
 }
 
 fn within(cost: &Cost, writes: usize, reads: usize, registry: usize) {
+    let refused: Vec<String> = cost
+        .entries
+        .iter()
+        .filter(|entry| {
+            entry.seen.class.is_effect() && entry.status.is_none_or(|status| status >= 400)
+        })
+        .map(|entry| format!("{:?} {}", entry.status, entry.seen.key))
+        .collect();
+    assert!(refused.is_empty(), "writes that were refused: {refused:#?}");
     let list = || {
         cost.entries
             .iter()

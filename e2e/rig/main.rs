@@ -31,6 +31,7 @@ mod budgets;
 mod crash_sweep;
 mod main_scenario;
 mod rig_itself;
+mod two_operators;
 
 use harness::{Test, tests};
 
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
         crash_sweep::a_crash_before_or_after_any_effect_changes_nothing_in_the_end,
         crash_sweep::a_crash_changes_nothing_where_the_registry_has_the_referrers_api,
         crash_sweep::a_crash_changes_nothing_under_leader_election,
+        two_operators::two_operators_promote_each_version_once_though_one_of_them_is_killed,
         rig_itself::the_proxy_counts_what_the_api_server_and_the_registry_count,
         rig_itself::a_process_is_killed_before_or_after_its_request,
         rig_itself::gate_jobs_end_as_the_test_wishes,

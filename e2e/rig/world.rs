@@ -382,7 +382,9 @@ fn waiting_reason(promotion: &Promotion) -> &str {
 }
 
 fn describe(promotion: &Promotion) -> String {
-    serde_json::to_string_pretty(promotion).expect("an object is JSON")
+    let mut promotion = promotion.clone();
+    promotion.managed_fields_mut().clear();
+    serde_json::to_string_pretty(&promotion).expect("an object is JSON")
 }
 
 fn operator_logs(folder: &std::path::Path) -> String {

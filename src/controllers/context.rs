@@ -48,6 +48,14 @@ pub(super) struct Stores {
 /// Namespace and name.
 type NamespacedName = (String, String);
 
+/// A promotion as this process last wrote it.
+struct Written {
+    promotion: Promotion,
+    /// When it was let go of. It is kept a little longer: a trigger that is still on its way would find the
+    /// object as the watch showed it before the end, and end it once more.
+    let_go: Option<Instant>,
+}
+
 /// What every pass needs.
 pub(super) struct Context {
     /// Kubernetes.
@@ -69,7 +77,7 @@ pub(super) struct Context {
     /// Jobs that were created and that the watch has not shown yet.
     expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
-    written: Mutex<BTreeMap<String, Promotion>>,
+    written: Mutex<BTreeMap<String, Written>>,
     /// Failed passes in a row, by object.
     failures: Mutex<BTreeMap<String, u32>>,
 }
@@ -150,7 +158,7 @@ impl Context {
         let mut written = lock(&self.written);
         let uid = shown.uid().unwrap_or_default();
         match written.get(&uid) {
-            Some(ours) if version(ours) > version(shown) => ours.clone(),
+            Some(ours) if version(&ours.promotion) > version(shown) => ours.promotion.clone(),
             Some(_) => {
                 written.remove(&uid);
                 shown.clone()
@@ -161,12 +169,20 @@ impl Context {
 
     /// Remembers a promotion as it was written.
     pub(super) fn remember(&self, promotion: &Promotion) {
-        lock(&self.written).insert(promotion.uid().unwrap_or_default(), promotion.clone());
+        let mut written = lock(&self.written);
+        written.retain(|_, known| known.let_go.is_none_or(|at| at.elapsed() < EXPECTED));
+        let ours = Written {
+            promotion: promotion.clone(),
+            let_go: None,
+        };
+        written.insert(promotion.uid().unwrap_or_default(), ours);
     }
 
-    /// Forgets a promotion that has ended or is gone.
+    /// Lets go of a promotion that has ended or is gone.
     pub(super) fn forget(&self, uid: &str) {
-        lock(&self.written).remove(uid);
+        if let Some(known) = lock(&self.written).get_mut(uid) {
+            known.let_go = Some(now());
+        }
         lock(&self.failures).remove(uid);
     }
 

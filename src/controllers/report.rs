@@ -62,20 +62,29 @@ pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the Jobs that have not ended: a Pod whose image cannot be pulled would wait for ever. Best effort:
-/// the deadlines of the Pods and the owner of the Jobs bound what is left.
+/// Deletes the Jobs of gates that were given up, such as one whose image cannot be pulled: its Pod would wait
+/// for ever. Best effort: the deadlines of the Pods and the owner of the Jobs bound what is left.
 async fn stop_gates(pass: &Pass<'_>) {
     let request = &pass.observed.request;
     let jobs: Api<Job> = Api::namespaced(pass.ctx.client.clone(), &request.space);
-    for name in pass.ctx.unfinished_jobs(&request.space, &request.uid) {
-        let deleted = api(
-            "stop a gate's Job",
-            jobs.delete(&name, &DeleteParams::background()),
-        )
-        .await;
-        if let Err(error) = deleted {
-            tracing::warn!(job = name, %error, "cannot stop the gate");
+    let unfinished = pass.ctx.unfinished_jobs(&request.space, &request.uid);
+    let status = pass.status();
+    let given_up = status.gates.iter().filter(|gate| is_given_up(gate));
+    for gate in given_up.filter(|gate| unfinished.contains(&gate.job)) {
+        let deleted = jobs.delete(&gate.job, &DeleteParams::background());
+        if let Err(error) = api("stop a gate's Job", deleted).await {
+            tracing::warn!(job = gate.job, %error, "cannot stop the gate");
         }
+    }
+}
+
+/// Its command has not run to an end: the verdict was taken without it, or none was needed any more.
+fn is_given_up(gate: &GateStatus) -> bool {
+    let warned_of = gate.message.as_deref().unwrap_or_default();
+    match gate.outcome.as_str() {
+        "Error" | "Running" => true,
+        "Warned" => warned_of.starts_with("Error: "),
+        _ => false,
     }
 }
 

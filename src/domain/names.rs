@@ -265,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_stored_as_it_is_written() {
+        let stored = serde_json::to_value(version("v1.2.3+a")).unwrap();
+        assert_eq!(stored, serde_json::json!("v1.2.3+a"));
+        assert_eq!(
+            serde_json::from_value::<Version>(stored).unwrap(),
+            version("v1.2.3+a")
+        );
+    }
+
+    #[test]
     fn tags_are_version_and_suffix() {
         let tag = environment_tag(&version("v1.2.3+b.1"), "prod", &suffixes()).unwrap();
         assert_eq!(tag.as_str(), "v1.2.3_b.1-prod");

@@ -218,3 +218,43 @@ fn repository_of(environment: &Environment, artifact: &str) -> Result<Repository
             environment: environment.name.clone(),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_back_from_the_status_as_it_was_written() {
+        let promotion = crate::api::Promotion::new(
+            "release",
+            crate::api::PromotionSpec {
+                version: "v1.2.3+b".to_owned(),
+                to: "prod".to_owned(),
+                ..crate::api::PromotionSpec::default()
+            },
+        );
+        let request = Request::of(&promotion);
+        let plan = Plan {
+            route: Route {
+                artifact: "app".to_owned(),
+                version: "v1.2.3+b".parse().unwrap(),
+                from: Some("dev".to_owned()),
+                to: "prod".to_owned(),
+                repository: "registry.example/team/app".parse().unwrap(),
+                source_tag: "v1.2.3_b-dev".parse().unwrap(),
+                tag: "v1.2.3_b-prod".parse().unwrap(),
+                latest_tag: "latest-prod".parse().unwrap(),
+            },
+            digest: Digest::of(b"manifest"),
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            resolved_at: "2026-03-02T10:00:00Z".parse().unwrap(),
+        };
+        let status = plan.to_status();
+        assert_eq!(Plan::of(&request, &status), Some(plan));
+        let strange = PlanStatus {
+            digest: "sha256:short".to_owned(),
+            ..status
+        };
+        assert_eq!(Plan::of(&request, &strange), None);
+    }
+}

@@ -12,6 +12,8 @@ use crate::api::{EnvironmentPolicy, InFlight, LedgerArtifact, LedgerEntry, Promo
 
 /// How long a claim's holder may go on writing after it read the claim (design, section 11).
 pub const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
+/// How much longer another process waits before it takes a slot over only to give it back.
+const HOLDER_FIRST: SignedDuration = SignedDuration::from_secs(2);
 /// Completed promotions that the ledger keeps.
 const HISTORY: usize = 50;
 /// Tries when somebody else changes the status at the same moment.
@@ -111,6 +113,12 @@ pub async fn release(
             return false;
         };
         if slot.holder != request.slot.holder {
+            // The holder may be alive and give it back itself: two that take it from each other never end.
+            let holder_had_time = slot.since.0 + WRITE_WINDOW + HOLDER_FIRST;
+            if now < holder_had_time {
+                not_before = Some(holder_had_time);
+                return false;
+            }
             not_before = Some(now + WRITE_WINDOW);
             ledger.in_flight = Some(InFlight {
                 taken_over: true,

@@ -119,10 +119,15 @@ impl Failure {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         match error.kind() {
-            ErrorKind::Denied => Self::new(
-                ExitCode::NotAuthorized,
-                format!("{error}; log in with an account that may push there: docker login HOST"),
-            ),
+            ErrorKind::Denied => {
+                let host = error.subject().split('/').next().unwrap_or_default();
+                Self::new(
+                    ExitCode::NotAuthorized,
+                    format!(
+                        "{error}; log in with an account that may push there: docker login {host}"
+                    ),
+                )
+            }
             ErrorKind::Untrusted => Self::new(
                 ExitCode::Unexpected,
                 format!("{error}; name its certificate authority with --ca FILE"),

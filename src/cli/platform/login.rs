@@ -1,12 +1,14 @@
-//! The user's own login at a registry, as `docker login` stores it.
+//! The user's own way to a registry, with the login that `docker login` stored.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
+use super::args::PublishArguments;
 use super::failure::{Failure, Result};
+use crate::api::ArtifactSource;
 use crate::domain::artifact::Repository;
-use crate::effects::registry::{Login, ReadLogin, login_for};
+use crate::effects::registry::{Access, Login, ReadLogin, login_for};
 
 /// Programs that keep logins outside of the file.
 #[derive(Default, Deserialize)]
@@ -16,8 +18,37 @@ struct Helpers {
     cred_helpers: std::collections::BTreeMap<String, String>,
 }
 
+/// How this artifact's registry is reached: as the policy says, with the user's own login and trust.
+pub(super) async fn access(
+    source: &ArtifactSource,
+    repository: &Repository,
+    arguments: &PublishArguments,
+) -> Result<Access> {
+    let mut access = Access::to(repository);
+    access.plain_http = source.plain_http;
+    access.ca_pem = match &arguments.ca {
+        Some(path) => Some(read(path).await?),
+        None => None,
+    };
+    let folder = arguments
+        .docker_config
+        .clone()
+        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
+    access.credentials = match folder {
+        Some(folder) => login(&folder, repository).await?,
+        None => None,
+    };
+    Ok(access)
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>> {
+    tokio::fs::read(path)
+        .await
+        .map_err(|error| Failure::usage(format!("cannot read '{}': {error}", path.display())))
+}
+
 /// The login for this repository in `config.json` of the folder; `None` when there is none.
-pub(super) async fn login(folder: &Path, repository: &Repository) -> Result<Option<Login>> {
+async fn login(folder: &Path, repository: &Repository) -> Result<Option<Login>> {
     let path = folder.join("config.json");
     let payload = match tokio::fs::read(&path).await {
         Ok(payload) => payload,

@@ -8,6 +8,7 @@ mod files;
 mod list;
 mod login;
 mod overview;
+mod overview_text;
 mod present;
 mod progress;
 mod promote;

@@ -1,7 +1,5 @@
 //! `floe platform publish`: packs files, pushes them, and promotes them into the first environment.
 
-use std::path::{Path, PathBuf};
-
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -11,7 +9,7 @@ use super::args::PublishArguments;
 use super::cluster::Space;
 use super::failure::{Failure, Result};
 use super::files::{collect, refused};
-use super::login::login;
+use super::login::access;
 use super::present::{Present, present, promotion_name};
 use super::promote::carry_out;
 use super::request::{Typed, artifact, asked, environment};
@@ -23,7 +21,7 @@ use crate::domain::layout::{PackOptions, Packed, pack};
 use crate::domain::names::{Version, bare_tag};
 use crate::domain::policy::Environments;
 use crate::effects::registry::{
-    Access, ManifestType, RawManifest, Reference, Registry, TagReceipt, TagRefusal,
+    ManifestType, RawManifest, Reference, Registry, TagReceipt, TagRefusal,
 };
 
 /// Blobs that are pushed side by side.
@@ -213,13 +211,9 @@ fn first_environment<'a>(
         [] => Err(Failure::new(
             ExitCode::InvalidTransition,
             format!(
-                "namespace '{namespace}' has no first environment for it: an EnvironmentPolicy without promotesFrom, \
-                 with the artifact{}",
-                arguments
-                    .artifact
-                    .as_ref()
-                    .map(|name| format!(" '{name}'"))
-                    .unwrap_or_default()
+                "namespace '{namespace}' has no first environment that takes {}: an EnvironmentPolicy without \
+                 promotesFrom that lists it (another namespace is named with -n)",
+                arguments.artifact.as_deref().unwrap_or("an artifact")
             ),
         )),
         several => Err(Failure::usage(format!(
@@ -251,37 +245,6 @@ fn tag(policies: &[EnvironmentPolicy], version: &Version) -> Result<Tag> {
     let environments = Environments::of(&here, &std::collections::BTreeMap::new());
     bare_tag(version, &environments.suffixes())
         .map_err(|why| Failure::usage(format!("--version: {why}")))
-}
-
-async fn access(
-    source: &ArtifactSource,
-    repository: &Repository,
-    arguments: &PublishArguments,
-) -> Result<Access> {
-    let mut access = Access::to(repository);
-    access.plain_http = source.plain_http;
-    access.ca_pem = match &arguments.ca {
-        Some(path) => Some(read(path).await?),
-        None => None,
-    };
-    let folder = arguments
-        .docker_config
-        .clone()
-        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
-    access.credentials = match folder {
-        Some(folder) => login(&folder, repository).await?,
-        None => None,
-    };
-    Ok(access)
-}
-
-async fn read(path: &PathBuf) -> Result<Vec<u8>> {
-    tokio::fs::read(path).await.map_err(|error| {
-        Failure::usage(format!(
-            "cannot read '{}': {error}",
-            Path::new(path).display()
-        ))
-    })
 }
 
 /// Blobs first, then the manifest under the tag. `true` when the tag had this digest before.
