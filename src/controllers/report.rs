@@ -69,9 +69,10 @@ async fn stop_gates(pass: &Pass<'_>) {
     let jobs: Api<Job> = Api::namespaced(pass.ctx.client.clone(), &request.space);
     let unfinished = pass.ctx.unfinished_jobs(&request.space, &request.uid);
     let status = pass.status();
+    let at_once = DeleteParams::background();
     let given_up = status.gates.iter().filter(|gate| is_given_up(gate));
     for gate in given_up.filter(|gate| unfinished.contains(&gate.job)) {
-        let deleted = jobs.delete(&gate.job, &DeleteParams::background());
+        let deleted = jobs.delete(&gate.job, &at_once);
         if let Err(error) = api("stop a gate's Job", deleted).await {
             tracing::warn!(job = gate.job, %error, "cannot stop the gate");
         }
