@@ -42,7 +42,8 @@ fmt-check:
 	@cargo fmt --all --check
 
 clippy:
-	@nice cargo clippy --workspace --all-targets --test e2e --test rig --locked -- -D warnings
+	@nice cargo clippy --workspace --all-targets --locked -- -D warnings
+	@nice cargo clippy --test e2e --locked -- -D warnings
 
 unit:
 	@nice cargo test --workspace --locked

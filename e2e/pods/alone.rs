@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use floe::api::Promotion;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use serde_json::json;
 
 use crate::space::{Space, gate, in_space};
@@ -37,7 +38,11 @@ async fn an_operator_that_is_deleted_in_the_middle_is_replaced_and_the_promotion
         let ended = space.promoted("to-dev").await;
         assert_eq!(space.digest("v1.2.3-dev"), digest);
         assert_eq!(space.records(&digest).len(), 1);
-        let jobs = space.api::<Job>().list(&Default::default()).await.unwrap();
+        let jobs = space
+            .api::<Job>()
+            .list(&ListParams::default())
+            .await
+            .unwrap();
         assert_eq!(
             jobs.items.len(),
             ended.status.unwrap().gates.len(),

@@ -67,7 +67,7 @@ impl Space {
     /// Every tag of the repository and its digest.
     pub(crate) fn tags(&self) -> BTreeMap<String, String> {
         let repository = self.repository();
-        self.crane(&["ls", &repository])
+        crane(&["ls", &repository])
             .lines()
             .map(|tag| (tag.to_owned(), self.digest(tag)))
             .collect()
@@ -75,7 +75,7 @@ impl Space {
 
     /// The digest of a tag.
     pub(crate) fn digest(&self, tag: &str) -> String {
-        self.crane(&["digest", &format!("{}:{tag}", self.repository())])
+        crane(&["digest", &format!("{}:{tag}", self.repository())])
             .trim()
             .to_owned()
     }
@@ -84,31 +84,31 @@ impl Space {
     pub(crate) fn records(&self, digest: &str) -> Vec<Value> {
         let repository = self.repository();
         let fallback = digest.replace(':', "-");
-        let index = self.json(&["manifest", &format!("{repository}:{fallback}")]);
+        let index = json(&["manifest", &format!("{repository}:{fallback}")]);
         let entries = index["manifests"].as_array().unwrap();
         entries
             .iter()
             .map(|entry| {
                 let referrer = entry["digest"].as_str().unwrap();
-                let manifest = self.json(&["manifest", &format!("{repository}@{referrer}")]);
+                let manifest = json(&["manifest", &format!("{repository}@{referrer}")]);
                 assert_eq!(manifest["subject"]["digest"], digest);
                 assert_eq!(manifest["artifactType"], "application/vnd.in-toto+json");
                 let blob = manifest["layers"][0]["digest"].as_str().unwrap();
-                self.json(&["blob", &format!("{repository}@{blob}")])
+                json(&["blob", &format!("{repository}@{blob}")])
             })
             .collect()
     }
+}
 
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.crane(arguments)).unwrap()
-    }
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&crane(arguments)).unwrap()
+}
 
-    fn crane(&self, arguments: &[&str]) -> String {
-        let (good, text) = run(
-            &variable("FLOE_CRANE"),
-            &[&["--insecure"], arguments].concat(),
-        );
-        assert!(good, "crane {arguments:?}: {text}");
-        text
-    }
+fn crane(arguments: &[&str]) -> String {
+    let (good, text) = run(
+        &variable("FLOE_CRANE"),
+        &[&["--insecure"], arguments].concat(),
+    );
+    assert!(good, "crane {arguments:?}: {text}");
+    text
 }
