@@ -184,8 +184,17 @@ fn report(rig: &Rig, what: &str, cost: &Cost) {
         took.as_millis()
     ));
     if *writes > 12 {
-        let written = cost.entries.iter().filter(|entry| entry.seen.class.is_effect() && entry.seen.server == Server::Api);
-        println!("{}", written.map(|entry| format!("{:?} {}", entry.status, entry.seen.key)).collect::<Vec<_>>().join("\n"));
+        let written = cost
+            .entries
+            .iter()
+            .filter(|entry| entry.seen.class.is_effect() && entry.seen.server == Server::Api);
+        println!(
+            "{}",
+            written
+                .map(|entry| format!("{:?} {}", entry.status, entry.seen.key))
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
     }
 }
 
