@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,8 +14,12 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 const PREFIX: &str = "/apis/promotion.floe.dev/v1alpha1/namespaces/space/";
+
+/// No command of these tests may take longer.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the server holds, and what it does when it is asked.
 #[derive(Default)]
@@ -87,10 +91,8 @@ pub(crate) async fn run(home: &Path, arguments: &[&str]) -> Ran {
         .env_clear()
         .env("HOME", home)
         .env("KUBECONFIG", home.join("kubeconfig"));
-    let output = tokio::task::spawn_blocking(move || command.output())
-        .await
-        .unwrap()
-        .unwrap();
+    let output = tokio::time::timeout(LONGEST, command.kill_on_drop(true).output());
+    let output = output.await.expect("the command hangs").unwrap();
     Ran {
         code: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),

@@ -208,14 +208,17 @@ fn first_environment<'a>(
     let firsts: Vec<&EnvironmentPolicy> = policies.iter().filter(takes).collect();
     match firsts.as_slice() {
         [only] => Ok(*only),
-        [] => Err(Failure::new(
-            ExitCode::InvalidTransition,
-            format!(
-                "namespace '{namespace}' has no first environment that takes {}: an EnvironmentPolicy without \
-                 promotesFrom that lists it (another namespace is named with -n)",
-                arguments.artifact.as_deref().unwrap_or("an artifact")
-            ),
-        )),
+        [] => {
+            let named = arguments.artifact.as_ref();
+            let what = named.map_or_else(|| "an artifact".to_owned(), |name| format!("'{name}'"));
+            Err(Failure::new(
+                ExitCode::InvalidTransition,
+                format!(
+                    "namespace '{namespace}' has no first environment that takes {what}: an EnvironmentPolicy \
+                     without promotesFrom that lists it (another namespace is named with -n)"
+                ),
+            ))
+        }
         several => Err(Failure::usage(format!(
             "there are several first environments: say which one with --to ({})",
             several
