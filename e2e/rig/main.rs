@@ -29,6 +29,9 @@ mod world;
 
 mod budgets;
 mod crash_sweep;
+mod deletion;
+mod leadership;
+mod ledger;
 mod main_scenario;
 mod refusals;
 mod rig_itself;
@@ -79,6 +82,16 @@ fn main() -> std::process::ExitCode {
         refusals::gates::an_image_that_cannot_be_pulled_is_named_within_a_minute,
         refusals::gates::a_job_of_the_right_name_made_by_someone_else_counts_for_nothing,
         refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
+        ledger::a_lost_ledger_is_read_from_the_registry_again,
+        ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
+        ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
+        leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
+        leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
+        leadership::a_leader_that_cannot_renew_its_lease_ends,
+        deletion::a_promotion_that_is_deleted_while_gates_run_writes_nothing,
+        deletion::a_promotion_that_is_deleted_after_its_first_tag_is_finished_first,
+        deletion::a_promotion_that_is_deleted_goes_although_the_registry_is_down,
+        deletion::a_promotion_that_is_deleted_goes_although_its_policy_is_gone,
     ];
     harness::run(all)
 }
