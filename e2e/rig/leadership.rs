@@ -74,9 +74,9 @@ async fn led_by_one(rig: &Rig) -> (World, Arc<Operator>, Arc<Operator>) {
         world.repository.publish(version, version).await;
     }
     world.policy("dev", json!({})).await;
-    let leader = world.start_operator("one", true).await;
+    let leader = world.start_operator("one", true);
     world.policy_ready("dev").await;
-    let follower = world.start_operator("two", true).await;
+    let follower = world.start_operator("two", true);
     follower.until_ready(seconds(20)).await;
     (world, leader, follower)
 }

@@ -8,7 +8,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test may fail; it is the only program here that prints"
+    clippy::disallowed_methods,
+    reason = "a test may fail; it prints, it has a clock, and it waits"
 )]
 
 mod certificates;
@@ -24,12 +25,14 @@ mod process;
 mod proxy;
 mod registries;
 mod supervisor;
+mod sweep;
 mod wait;
 mod world;
 
 mod budgets;
 mod crash_sweep;
 mod deletion;
+mod fault_sweep;
 mod leadership;
 mod ledger;
 mod main_scenario;
@@ -44,6 +47,7 @@ fn main() -> std::process::ExitCode {
         crash_sweep::a_crash_before_or_after_any_effect_changes_nothing_in_the_end,
         crash_sweep::a_crash_changes_nothing_where_the_registry_has_the_referrers_api,
         crash_sweep::a_crash_changes_nothing_under_leader_election,
+        fault_sweep::a_request_that_fails_changes_nothing_in_the_end,
         two_operators::two_operators_promote_each_version_once_though_one_of_them_is_killed,
         rig_itself::the_proxy_counts_what_the_api_server_and_the_registry_count,
         rig_itself::a_process_is_killed_before_or_after_its_request,
