@@ -31,6 +31,7 @@ mod world;
 
 mod budgets;
 mod crash_sweep;
+mod crashes;
 mod deletion;
 mod fault_sweep;
 mod leadership;
@@ -96,6 +97,13 @@ fn main() -> std::process::ExitCode {
         deletion::a_promotion_that_is_deleted_after_its_first_tag_is_finished_first,
         deletion::a_promotion_that_is_deleted_goes_although_the_registry_is_down,
         deletion::a_promotion_that_is_deleted_goes_although_its_policy_is_gone,
+        crashes::a_crash_right_after_a_job_was_made_makes_no_second_one,
+        crashes::a_crash_right_after_the_tag_was_written_does_not_write_it_again,
+        crashes::a_crash_right_after_the_record_was_written_writes_no_second_one,
+        crashes::whoever_follows_latest_finds_the_record_at_every_moment,
+        crashes::who_inherits_a_claim_waits_until_the_dead_can_write_no_more,
+        crashes::of_two_promotions_that_claim_at_once_one_writes_after_the_other,
+        main_scenario::gates_get_the_digest_and_never_a_tag,
     ];
     harness::run(all)
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use floe::api::LABEL_RESULT;
-use kube::ResourceExt as _;
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::control_plane::Identity;
@@ -220,6 +222,23 @@ pub async fn a_failing_gate_stops_the_promotion_and_a_warning_one_does_not(rig: 
         passed.status.as_ref().unwrap().gate_summary.as_deref(),
         Some("✓✓!")
     );
+}
+
+pub async fn gates_get_the_digest_and_never_a_tag(rig: Rig) {
+    let world = three_environments(&rig, Kind::Referrers).await;
+    let digest = world.repository.publish("v1.0.0", "first").await;
+    world.promote("one", "v1.0.0", "dev").await;
+    assert_eq!(reason(&world.ended("one").await), "Promoted");
+    let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let jobs = jobs.list(&ListParams::default()).await.unwrap();
+    assert_eq!(jobs.items.len(), 3);
+    let by_digest = format!("{}@{digest}", world.reference);
+    for job in &jobs.items {
+        let pod = serde_json::to_string(&job.spec.as_ref().unwrap().template.spec).unwrap();
+        assert!(pod.contains(&by_digest), "{pod}");
+        let by_tag = format!("{}:", world.reference);
+        assert!(!pod.contains(&by_tag), "{pod}");
+    }
 }
 
 /// Three environments in a row, the operator at work.
