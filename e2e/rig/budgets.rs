@@ -87,7 +87,7 @@ pub async fn an_operator_with_nothing_to_do_does_nothing(rig: Rig) {
     world
         .policy("prod", json!({ "promotesFrom": ["staging"] }))
         .await;
-    let operator = world.start_operator("one", true).await;
+    let operator = world.start_operator("one", true);
     operator.until_ready(seconds(30)).await;
     for number in 1..=7 {
         let version = format!("v1.0.{number}");

@@ -125,14 +125,6 @@ impl ControlPlane {
         Client::try_from(config).expect("make a client")
     }
 
-    /// A client that asks as this user, whoever that is.
-    pub async fn client_as(&self, user: &str) -> Client {
-        let mut config = self.config(&self.url, Identity::Admin).await;
-        config.auth_info.impersonate = Some(user.to_owned());
-        config.auth_info.impersonate_groups = Some(vec!["people".to_owned()]);
-        Client::try_from(config).expect("make a client")
-    }
-
     /// Makes a namespace.
     pub async fn namespace(&self, name: &str) {
         let api: Api<Namespace> = Api::all(self.client(Identity::Admin).await);
@@ -243,11 +235,11 @@ fn api_server_args(
     };
     let serving = authority.for_loopback();
     let (private, public) = key_pair();
-    let tokens: String = Identity::ALL
+    let tokens: Vec<String> = Identity::ALL
         .iter()
         .map(|who| {
             format!(
-                "{},{},{},\"{}\"\n",
+                "{},{},{},\"{}\"",
                 who.token(),
                 who.user(),
                 who.user(),
@@ -270,7 +262,7 @@ fn api_server_args(
         ("client-ca-file", file("ca.crt", &authority.pem())),
         ("tls-cert-file", file("serving.crt", &serving.certificate)),
         ("tls-private-key-file", file("serving.key", &serving.key)),
-        ("token-auth-file", file("tokens.csv", &tokens)),
+        ("token-auth-file", file("tokens.csv", &tokens.join("\n"))),
         ("authorization-mode", "Node,RBAC".to_owned()),
         // Nobody makes the ServiceAccount 'default' here.
         ("disable-admission-plugins", "ServiceAccount".to_owned()),

@@ -71,8 +71,8 @@ async fn until_stamped(control_plane: &ControlPlane) {
     let api: Api<Promotion> =
         Api::namespaced(control_plane.client(Identity::Admin).await, "floe-system");
     let mut forged = Promotion::new("probe", floe::api::PromotionSpec::default());
-    forged.spec.version = "1.0.0".to_owned();
-    forged.spec.to = "nowhere".to_owned();
+    "1.0.0".clone_into(&mut forged.spec.version);
+    "nowhere".clone_into(&mut forged.spec.to);
     forged.spec.requested_by = Some("forged".to_owned());
     let rehearsal = PostParams {
         dry_run: true,

@@ -8,7 +8,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test may fail; it is the only program here that prints"
+    clippy::disallowed_methods,
+    reason = "a test may fail; it prints, it has a clock, and it waits"
 )]
 
 mod certificates;
@@ -24,11 +25,16 @@ mod process;
 mod proxy;
 mod registries;
 mod supervisor;
+mod sweep;
 mod wait;
 mod world;
 
 mod budgets;
 mod crash_sweep;
+mod deletion;
+mod fault_sweep;
+mod leadership;
+mod ledger;
 mod main_scenario;
 mod refusals;
 mod rig_itself;
@@ -41,6 +47,7 @@ fn main() -> std::process::ExitCode {
         crash_sweep::a_crash_before_or_after_any_effect_changes_nothing_in_the_end,
         crash_sweep::a_crash_changes_nothing_where_the_registry_has_the_referrers_api,
         crash_sweep::a_crash_changes_nothing_under_leader_election,
+        fault_sweep::a_request_that_fails_changes_nothing_in_the_end,
         two_operators::two_operators_promote_each_version_once_though_one_of_them_is_killed,
         rig_itself::the_proxy_counts_what_the_api_server_and_the_registry_count,
         rig_itself::a_process_is_killed_before_or_after_its_request,
@@ -79,6 +86,16 @@ fn main() -> std::process::ExitCode {
         refusals::gates::an_image_that_cannot_be_pulled_is_named_within_a_minute,
         refusals::gates::a_job_of_the_right_name_made_by_someone_else_counts_for_nothing,
         refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
+        ledger::a_lost_ledger_is_read_from_the_registry_again,
+        ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
+        ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
+        leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
+        leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
+        leadership::a_leader_that_cannot_renew_its_lease_ends,
+        deletion::a_promotion_that_is_deleted_while_gates_run_writes_nothing,
+        deletion::a_promotion_that_is_deleted_after_its_first_tag_is_finished_first,
+        deletion::a_promotion_that_is_deleted_goes_although_the_registry_is_down,
+        deletion::a_promotion_that_is_deleted_goes_although_its_policy_is_gone,
     ];
     harness::run(all)
 }

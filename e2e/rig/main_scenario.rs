@@ -63,7 +63,7 @@ pub async fn a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each
             .referrers(&digest)
             .await
             .iter()
-            .map(|one| one.json())
+            .map(crate::oci::Referrer::json)
             .collect();
         let of = |environment: &str| {
             let wanted = format!("https://floe.dev/promotion/v1/{environment}");

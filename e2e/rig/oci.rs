@@ -21,7 +21,7 @@ pub struct Repository {
 }
 
 /// A referrer and what it holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {
     pub digest: String,
     pub artifact_type: String,
@@ -168,7 +168,7 @@ impl Repository {
         let mut referrers = Vec::new();
         for descriptor in index
             .iter()
-            .flat_map(|index| index["manifests"].as_array())
+            .filter_map(|index| index["manifests"].as_array())
             .flatten()
         {
             let digest = descriptor["digest"].as_str().expect("a digest").to_owned();

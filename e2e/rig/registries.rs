@@ -82,13 +82,6 @@ impl Registry {
         self.process = Some(process);
     }
 
-    /// Kills it. Distribution keeps its data, the other one forgets them.
-    pub async fn down(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().await;
-        }
-    }
-
     /// How many requests its own log has, without those of the rig.
     pub fn logged(&self) -> usize {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

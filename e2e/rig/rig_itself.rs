@@ -28,7 +28,7 @@ struct Myself {
 }
 
 impl Killable for Myself {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "myself"
     }
 
@@ -56,82 +56,8 @@ pub async fn the_proxy_counts_what_the_api_server_and_the_registry_count(rig: Ri
     for kind in [Kind::Distribution, Kind::Referrers] {
         let (world, client, _) = world_of_my_own(&rig, kind).await;
         let promotions: Api<Promotion> = Api::namespaced(client.clone(), &world.namespace);
-        let mut watch = promotions
-            .watch(&WatchParams::default(), "0")
-            .await
-            .expect("watch")
-            .boxed();
-        world.promote("one", "1.0.0", "dev").await;
-        let added = async {
-            loop {
-                match watch
-                    .next()
-                    .await
-                    .expect("the watch stays open")
-                    .expect("watch")
-                {
-                    WatchEvent::Added(promotion) => return promotion,
-                    WatchEvent::Bookmark(_) => {}
-                    other => panic!("{other:?}"),
-                }
-            }
-        };
-        let added = tokio::time::timeout(seconds(5), added)
-            .await
-            .expect("watches stream through the proxy");
-        assert_eq!(added.name_any(), "one");
-        drop(watch);
-        let label = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));
-        promotions
-            .patch("one", &PatchParams::default(), &label)
-            .await
-            .expect("patch");
-        promotions.list(&ListParams::default()).await.expect("list");
-        let maps: Api<ConfigMap> = Api::namespaced(client, &world.namespace);
-        maps.create(&PostParams::default(), &ConfigMap::default())
-            .await
-            .expect_err("the operator may not do this");
-
-        let digest = world.repository.publish("v1.0.0", "a").await;
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let base = format!("http://{}", world.reference.replacen('/', "/v2/", 1));
-        let accept = "application/vnd.oci.image.manifest.v1+json";
-        let head = http
-            .head(format!("{base}/manifests/v1.0.0"))
-            .header("accept", accept)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(head.headers()["docker-content-digest"], digest.as_str());
-        let length: u64 = head.headers()["content-length"]
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        let body = http
-            .get(format!("{base}/manifests/v1.0.0"))
-            .header("accept", accept)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(body.bytes().await.unwrap().len() as u64, length);
-        let upload = http
-            .post(format!("{base}/blobs/uploads/"))
-            .send()
-            .await
-            .unwrap();
-        let location = upload.headers()["location"].to_str().unwrap().to_owned();
-        let location = upload.url().join(&location).unwrap();
-        assert!(
-            location.as_str().starts_with(&base),
-            "the registry leads past the proxy: {location}"
-        );
-        let put = http
-            .request(Method::PUT, location)
-            .query(&[("digest", crate::oci::digest_of(b"x"))])
-            .body("x");
-        assert_eq!(put.send().await.unwrap().status(), 201);
-
+        ask_the_api_server(&world, promotions, client).await;
+        ask_the_registry(&world).await;
         let entries = world.proxy.trace.since(0);
         assert_eq!(
             count(&entries, Server::Api, &[Class::Watch]),
@@ -155,6 +81,88 @@ pub async fn the_proxy_counts_what_the_api_server_and_the_registry_count(rig: Ri
         );
         world.assert_counted_everything().await;
     }
+}
+
+/// One watch, two writes (one of them refused), one list.
+async fn ask_the_api_server(world: &World, promotions: Api<Promotion>, client: Client) {
+    let mut watch = promotions
+        .watch(&WatchParams::default(), "0")
+        .await
+        .expect("watch")
+        .boxed();
+    world.promote("one", "1.0.0", "dev").await;
+    let added = async {
+        loop {
+            match watch
+                .next()
+                .await
+                .expect("the watch stays open")
+                .expect("watch")
+            {
+                WatchEvent::Added(promotion) => return promotion,
+                WatchEvent::Bookmark(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let added = tokio::time::timeout(seconds(5), added)
+        .await
+        .expect("watches stream through the proxy");
+    assert_eq!(added.name_any(), "one");
+    drop(watch);
+    let label = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));
+    promotions
+        .patch("one", &PatchParams::default(), &label)
+        .await
+        .expect("patch");
+    promotions.list(&ListParams::default()).await.expect("list");
+    let maps: Api<ConfigMap> = Api::namespaced(client, &world.namespace);
+    maps.create(&PostParams::default(), &ConfigMap::default())
+        .await
+        .expect_err("the operator may not do this");
+}
+
+/// Two reads, two writes.
+async fn ask_the_registry(world: &World) {
+    let digest = world.repository.publish("v1.0.0", "a").await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let base = format!("http://{}", world.reference.replacen('/', "/v2/", 1));
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let head = http
+        .head(format!("{base}/manifests/v1.0.0"))
+        .header("accept", accept)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.headers()["docker-content-digest"], digest.as_str());
+    let length: u64 = head.headers()["content-length"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let body = http
+        .get(format!("{base}/manifests/v1.0.0"))
+        .header("accept", accept)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(body.bytes().await.unwrap().len() as u64, length);
+    let upload = http
+        .post(format!("{base}/blobs/uploads/"))
+        .send()
+        .await
+        .unwrap();
+    let location = upload.headers()["location"].to_str().unwrap().to_owned();
+    let location = upload.url().join(&location).unwrap();
+    assert!(
+        location.as_str().starts_with(&base),
+        "the registry leads past the proxy: {location}"
+    );
+    let put = http
+        .request(Method::PUT, location)
+        .query(&[("digest", crate::oci::digest_of(b"x"))])
+        .body("x");
+    assert_eq!(put.send().await.unwrap().status(), 201);
 }
 
 pub async fn a_process_is_killed_before_or_after_its_request(rig: Rig) {

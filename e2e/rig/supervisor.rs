@@ -39,9 +39,7 @@ impl Supervisor {
                     number <= STARTS_MAX,
                     "'{name}' was started {STARTS_MAX} times"
                 );
-                let operator = world
-                    .start_operator(&format!("{name}-{number}"), leader_election)
-                    .await;
+                let operator = world.start_operator(&format!("{name}-{number}"), leader_election);
                 *shown.borrow_mut() = Some(operator.clone());
                 operator.until_gone(seconds(600)).await;
             }

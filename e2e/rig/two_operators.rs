@@ -113,7 +113,7 @@ async fn run(rig: &Rig, kill: Option<(String, Moment)>) -> Run {
     world.until("higher", &what, LIMIT, is_over).await;
     one.until_settled(&world, seconds(1)).await;
     two.until_settled(&world, seconds(1)).await;
-    check(&world, &kill, &lower, &higher).await;
+    check(&world, kill.as_ref(), &lower, &higher).await;
     let entries = world.proxy.trace.since(0);
     let effects = entries
         .into_iter()
@@ -130,7 +130,7 @@ async fn run(rig: &Rig, kill: Option<(String, Moment)>) -> Run {
 }
 
 /// One record for each success, each tag written once, `latest` right.
-async fn check(world: &World, kill: &Option<(String, Moment)>, lower: &str, higher: &str) {
+async fn check(world: &World, kill: Option<&(String, Moment)>, lower: &str, higher: &str) {
     let promotion = async |name: &str| world.promotions().get(name).await.expect("it exists");
     let outcome = async |name: &str| reason(&promotion(name).await);
     assert_eq!(outcome("higher").await, "Promoted", "killed at {kill:?}");

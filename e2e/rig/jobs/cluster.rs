@@ -172,7 +172,7 @@ fn termination(wish: &Wish) -> (i32, String) {
             summary.timed_out = true;
         }
         Wish::Says(message) => return (0, message.clone()),
-        Wish::Never | Wish::Pending | Wish::CannotPull | Wish::Nothing => {
+        Wish::Never | Wish::CannotPull | Wish::Nothing => {
             unreachable!("a gate with this wish does not end")
         }
     }

@@ -31,8 +31,6 @@ pub enum Wish {
     Says(String),
     /// Never: its Pod runs on.
     Never,
-    /// Never: nobody takes its Pod.
-    Pending,
     /// Never: its image cannot be pulled.
     CannotPull,
     /// Not by the stub: the test plays the cluster.
@@ -54,7 +52,6 @@ pub enum When {
 #[derive(Debug)]
 struct Wishes {
     by_gate: BTreeMap<String, Wish>,
-    otherwise: Wish,
     when: When,
     /// Jobs with a Pod, by request: those that wait for their end.
     open: BTreeMap<String, Vec<Job>>,
@@ -74,7 +71,6 @@ impl JobStub {
         let cluster = Cluster::new(client, namespace);
         let wishes = Arc::new(Mutex::new(Wishes {
             by_gate: BTreeMap::new(),
-            otherwise: Wish::Pass,
             when: When::AtOnce,
             open: BTreeMap::new(),
             seen: Vec::new(),
@@ -96,17 +92,12 @@ impl JobStub {
             .insert(gate.to_owned(), wish);
     }
 
-    /// How every other gate shall end.
-    pub fn wish_otherwise(&self, wish: Wish) {
-        self.wishes.lock().expect("no holder panics").otherwise = wish;
-    }
-
     /// When gates shall end.
     pub fn when(&self, when: When) {
         self.wishes.lock().expect("no holder panics").when = when;
     }
 
-    /// Ends the waiting Jobs of this gate, which had the wish `Never` or `Pending`, in this way.
+    /// Ends the waiting Jobs of this gate, which had the wish `Never`, in this way.
     pub async fn end(&self, gate: &str, wish: &Wish) {
         let waiting: Vec<Job> = {
             let mut wishes = self.wishes.lock().expect("no holder panics");
@@ -172,7 +163,6 @@ async fn run(cluster: Cluster, wishes: Arc<Mutex<Wishes>>) {
         cluster.start_pod(&job).await;
         let wish = wishes.lock().expect("no holder panics").of(&job);
         match wish {
-            Wish::Pending => {}
             Wish::CannotPull => cluster.cannot_pull(&job).await,
             _ => cluster.run_pod(&job).await,
         }
@@ -195,8 +185,8 @@ impl Wishes {
     fn of(&self, job: &Job) -> Wish {
         self.by_gate
             .get(&gate_of(job))
-            .unwrap_or(&self.otherwise)
-            .clone()
+            .cloned()
+            .unwrap_or(Wish::Pass)
     }
 
     /// The Jobs of a request that may end now.
@@ -209,9 +199,9 @@ impl Wishes {
         if !enough {
             return Vec::new();
         }
-        let (ready, waiting): (Vec<Job>, Vec<Job>) = open.into_iter().partition(|job| {
-            !matches!(self.of(job), Wish::Never | Wish::Pending | Wish::CannotPull)
-        });
+        let (ready, waiting): (Vec<Job>, Vec<Job>) = open
+            .into_iter()
+            .partition(|job| !matches!(self.of(job), Wish::Never | Wish::CannotPull));
         self.open.insert(request.to_owned(), waiting);
         ready
             .into_iter()

@@ -35,7 +35,6 @@ pub enum Class {
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub server: Server,
-    pub method: Method,
     /// Path and query.
     pub path: String,
     pub class: Class,
@@ -59,7 +58,6 @@ impl Seen {
         };
         Self {
             server,
-            method: method.clone(),
             path: path.to_owned(),
             class,
             key,
@@ -271,7 +269,7 @@ fn metadata(body: &Value) -> String {
         Value::Array(list) if list.is_empty() => words.push("finalizers:none".to_owned()),
         Value::Array(_) => words.push("finalizers:some".to_owned()),
         Value::Null if metadata.get("finalizers").is_some() => {
-            words.push("finalizers:none".to_owned())
+            words.push("finalizers:none".to_owned());
         }
         _ => {}
     }

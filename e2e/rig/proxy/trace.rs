@@ -91,7 +91,7 @@ impl Trace {
                 let at = entry.at.duration_since(self.started).as_millis();
                 let status = entry
                     .status
-                    .map_or("-".to_owned(), |status| status.to_string());
+                    .map_or_else(|| "-".to_owned(), |status| status.to_string());
                 let fault = entry
                     .fault
                     .as_deref()

@@ -56,7 +56,7 @@ impl Refusal {
             ["False", "True", "False"],
             "of a promotion that waits"
         );
-        self.says(&promotion, words);
+        Self::says(&promotion, words);
         self.nothing_written().await;
         promotion
     }
@@ -82,7 +82,7 @@ impl Refusal {
             ["False", "False", "True", "False"],
             "of a promotion that failed"
         );
-        self.says(&promotion, words);
+        Self::says(&promotion, words);
         self.nothing_written().await;
         let policies = self
             .world
@@ -123,7 +123,7 @@ impl Refusal {
         self.fails(name, wanted, words).await;
     }
 
-    fn says(&self, promotion: &Promotion, words: &[&str]) {
+    fn says(promotion: &Promotion, words: &[&str]) {
         let message = message(promotion);
         for word in words {
             assert!(
@@ -149,7 +149,7 @@ async fn stage_of(world: &World, name: &str) -> String {
 }
 
 /// An artifact of a policy in this repository.
-fn artifact(repository: &str, more: Value) -> Value {
+fn artifact(repository: &str, more: &Value) -> Value {
     let mut artifact = json!({ "name": crate::world::ARTIFACT, "repository": repository });
     let fields = more.as_object().expect("fields are an object").clone();
     artifact.as_object_mut().expect("it is one").extend(fields);

@@ -154,7 +154,7 @@ pub async fn a_certificate_that_is_not_trusted_stops_until_the_policy_names_its_
     world
         .policy(
             "dev",
-            json!({ "artifacts": [artifact(&repository, json!({ "caSecretName": "right-ca" }))] }),
+            json!({ "artifacts": [artifact(&repository, &json!({ "caSecretName": "right-ca" }))] }),
         )
         .await;
     world.operator("one").await;
@@ -169,7 +169,7 @@ pub async fn a_certificate_that_is_not_trusted_stops_until_the_policy_names_its_
             .world
             .policy(
                 "dev",
-                json!({ "artifacts": [artifact(&repository, secret)] }),
+                json!({ "artifacts": [artifact(&repository, &secret)] }),
             )
             .await;
         refusal.world.promote(name, "v1.0.0", "dev").await;
@@ -182,7 +182,7 @@ pub async fn a_certificate_that_is_not_trusted_stops_until_the_policy_names_its_
         .waits("one", "RegistryUntrusted", &["caSecretName"])
         .await;
     let mended =
-        json!({ "artifacts": [artifact(&repository, json!({ "caSecretName": "right-ca" }))] });
+        json!({ "artifacts": [artifact(&repository, &json!({ "caSecretName": "right-ca" }))] });
     refusal.world.policy("dev", mended).await;
     let ended = refusal
         .world
@@ -198,7 +198,7 @@ pub async fn a_missing_secret_is_named_and_waited_for(rig: Rig) {
     world
         .policy(
             "dev",
-            json!({ "artifacts": [artifact(&world.reference, credentials)] }),
+            json!({ "artifacts": [artifact(&world.reference, &credentials)] }),
         )
         .await;
     world.promote("one", "v1.0.0", "dev").await;

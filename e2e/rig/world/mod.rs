@@ -1,14 +1,14 @@
 //! One scenario's own namespace, registry, proxy, Jobs and operators.
 
+mod objects;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use floe::api::{EnvironmentPolicy, LABEL_RESULT, Promotion};
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
+use kube::Client;
+use serde_json::Value;
 use tokio_rustls::TlsAcceptor;
 
 use crate::control_plane::{Identity, http_client};
@@ -17,9 +17,11 @@ use crate::jobs::JobStub;
 use crate::oci::Repository;
 use crate::operator::{Operator, Options};
 use crate::process::tail;
-use crate::proxy::{Clients, Faults, Front, Killable as _, Server, Shared, Trace};
+use crate::proxy::{Clients, Front, Killable as _, Server, Shared, Trace};
 use crate::registries::{Kind, Registry};
-use crate::wait::{seconds, until};
+use crate::wait::seconds;
+
+pub use objects::{condition, gates, is_over, message, reason, stage};
 
 /// The name of the artifact in every world.
 pub const ARTIFACT: &str = "platform";
@@ -108,13 +110,13 @@ impl World {
 
     /// Starts an operator under this name, election off, and waits until it is ready.
     pub async fn operator(&self, identity: &str) -> Arc<Operator> {
-        let operator = self.start_operator(identity, false).await;
+        let operator = self.start_operator(identity, false);
         operator.until_ready(SOON).await;
         operator
     }
 
     /// Starts an operator and does not wait.
-    pub async fn start_operator(&self, identity: &str, leader_election: bool) -> Arc<Operator> {
+    pub fn start_operator(&self, identity: &str, leader_election: bool) -> Arc<Operator> {
         let kubeconfig = self.folder.join("kubeconfig-operator");
         let content = self.rig.control_plane.kubeconfig(
             &format!("http://{}", self.api_front.address),
@@ -181,15 +183,15 @@ impl World {
                 .then_some(())
         };
         // Logs are written a moment after the answer.
-        if crate::wait::within(seconds(5), look).await.is_none() {
-            panic!(
-                "API server: {} went through the proxy, {} in its log; registry: {} and {}",
-                forwarded(Server::Api),
-                self.audited().len(),
-                forwarded(Server::Registry),
-                self.registry.lock().await.logged()
-            );
-        }
+        let equal = crate::wait::within(seconds(5), look).await.is_some();
+        let logged = self.registry.lock().await.logged();
+        assert!(
+            equal,
+            "API server: {} went through the proxy, {} in its log; registry: {} and {logged}",
+            forwarded(Server::Api),
+            self.audited().len(),
+            forwarded(Server::Registry),
+        );
     }
 
     /// Ids of the requests in the API server's log that the operators of this world have made. A request of
@@ -218,193 +220,6 @@ impl World {
             self.proxy.clients.remove(operator.pid());
         }
     }
-
-    /// Promotions of the world.
-    pub fn promotions(&self) -> Api<Promotion> {
-        Api::namespaced(self.admin.clone(), &self.namespace)
-    }
-
-    /// Policies of the world.
-    pub fn policies(&self) -> Api<EnvironmentPolicy> {
-        Api::namespaced(self.admin.clone(), &self.namespace)
-    }
-
-    /// Makes or changes a policy; `spec` is merged over one artifact in the world's registry.
-    pub async fn policy(&self, name: &str, spec: Value) -> EnvironmentPolicy {
-        let mut whole = json!({ "artifacts": [{ "name": ARTIFACT, "repository": self.reference, "plainHTTP": true }] });
-        let fields = spec.as_object().expect("a spec is an object").clone();
-        whole.as_object_mut().expect("it is one").extend(fields);
-        let object = json!({
-            "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "EnvironmentPolicy",
-            "metadata": { "name": name }, "spec": whole,
-        });
-        let patch = PatchParams::apply("rig").force();
-        self.policies()
-            .patch(name, &patch, &Patch::Apply(object))
-            .await
-            .unwrap_or_else(|why| panic!("policy {name}: {why}"))
-    }
-
-    /// Waits until a policy is ready.
-    pub async fn policy_ready(&self, name: &str) {
-        until(&format!("policy '{name}' is ready"), SOON, async || {
-            let policy = self.policies().get(name).await.ok()?;
-            (condition(&policy.status.as_ref()?.conditions, "Ready") == "True").then_some(())
-        })
-        .await;
-    }
-
-    /// Asks for a promotion, as this identity.
-    pub async fn promote_as(&self, identity: Identity, name: &str, spec: Value) -> Promotion {
-        let client = self.rig.control_plane.client(identity).await;
-        let object = json!({
-            "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "Promotion",
-            "metadata": { "name": name, "namespace": self.namespace }, "spec": spec,
-        });
-        let object: Promotion = serde_json::from_value(object).expect("a good Promotion");
-        let api: Api<Promotion> = Api::namespaced(client, &self.namespace);
-        api.create(&PostParams::default(), &object)
-            .await
-            .unwrap_or_else(|why| panic!("Promotion {name}: {why}"))
-    }
-
-    /// Asks for a promotion, as alice.
-    pub async fn promote(&self, name: &str, version: &str, to: &str) -> Promotion {
-        self.promote_as(
-            Identity::Alice,
-            name,
-            json!({ "version": version, "to": to }),
-        )
-        .await
-    }
-
-    /// Waits until a promotion is as described.
-    pub async fn until(
-        &self,
-        name: &str,
-        what: &str,
-        limit: Duration,
-        check: impl Fn(&Promotion) -> bool,
-    ) -> Promotion {
-        let last = Mutex::new(None);
-        let found = crate::wait::within(limit, async || {
-            let promotion = self
-                .promotions()
-                .get(name)
-                .await
-                .expect("the Promotion exists");
-            let found = check(&promotion);
-            *last.lock().expect("no holder panics") = Some(promotion.clone());
-            found.then_some(promotion)
-        })
-        .await;
-        found.unwrap_or_else(|| {
-            let last = last
-                .into_inner()
-                .expect("no holder panics")
-                .map(|promotion| describe(&promotion));
-            panic!(
-                "Promotion '{name}' was not {what} within {limit:?}, but:\n{}",
-                last.unwrap_or_default()
-            )
-        })
-    }
-
-    /// Waits until a promotion has ended and is no longer looked at.
-    pub async fn ended(&self, name: &str) -> Promotion {
-        self.until(name, "ended", SOON, is_over).await
-    }
-
-    /// Waits until a promotion waits for this reason.
-    pub async fn waits(&self, name: &str, reason: &str) -> Promotion {
-        self.until(name, &format!("waiting for {reason}"), SOON, |promotion| {
-            waiting_reason(promotion) == reason
-        })
-        .await
-    }
-
-    /// Pretends that a promotion has waited this long already.
-    pub async fn waited(&self, name: &str, minutes: i64) {
-        let since = k8s_openapi::jiff::Timestamp::now()
-            - k8s_openapi::jiff::SignedDuration::from_mins(minutes);
-        let patch = Patch::Merge(json!({ "status": { "waitingOn": { "since": since } } }));
-        self.promotions()
-            .patch_status(name, &PatchParams::default(), &patch)
-            .await
-            .expect("patch a status");
-    }
-}
-
-/// This many gates of users: `gate-1`, `gate-2`, ….
-pub fn gates(count: usize) -> Vec<Value> {
-    let gate = |number| json!({ "name": format!("gate-{number}"), "type": "Tests", "image": "rig.invalid/tests:1", "command": ["/bin/test"] });
-    (1..=count).map(gate).collect()
-}
-
-/// The status of a condition: `True`, `False`, `Unknown`, or nothing.
-pub fn condition(
-    conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
-    wanted: &str,
-) -> String {
-    conditions
-        .iter()
-        .find(|one| one.type_ == wanted)
-        .map(|one| one.status.clone())
-        .unwrap_or_default()
-}
-
-/// Reason of the `Ready` condition.
-pub fn reason(promotion: &Promotion) -> String {
-    let conditions = promotion
-        .status
-        .iter()
-        .flat_map(|status| &status.conditions);
-    conditions
-        .filter(|one| one.type_ == "Ready")
-        .map(|one| one.reason.clone())
-        .next()
-        .unwrap_or_default()
-}
-
-/// Message of the `Ready` condition.
-pub fn message(promotion: &Promotion) -> String {
-    let conditions = promotion
-        .status
-        .iter()
-        .flat_map(|status| &status.conditions);
-    conditions
-        .filter(|one| one.type_ == "Ready")
-        .map(|one| one.message.clone())
-        .next()
-        .unwrap_or_default()
-}
-
-/// It has ended, and the operator no longer looks at it.
-pub fn is_over(promotion: &Promotion) -> bool {
-    promotion.labels().contains_key(LABEL_RESULT) && promotion.finalizers().is_empty()
-}
-
-/// The stage in the status.
-pub fn stage(promotion: &Promotion) -> String {
-    promotion
-        .status
-        .as_ref()
-        .and_then(|status| status.stage.clone())
-        .unwrap_or_default()
-}
-
-fn waiting_reason(promotion: &Promotion) -> &str {
-    let waiting = promotion
-        .status
-        .as_ref()
-        .and_then(|status| status.waiting_on.as_ref());
-    waiting.map_or("", |waiting| waiting.reason.as_str())
-}
-
-fn describe(promotion: &Promotion) -> String {
-    let mut promotion = promotion.clone();
-    promotion.managed_fields_mut().clear();
-    serde_json::to_string_pretty(&promotion).expect("an object is JSON")
 }
 
 fn operator_logs(folder: &std::path::Path) -> String {

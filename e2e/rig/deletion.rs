@@ -1,0 +1,142 @@
+//! A deleted request is given up, unless its first tag is written: then it is finished first.
+
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use crate::harness::Rig;
+use crate::jobs::Wish;
+use crate::proxy::{Class, Fault, Moment, Server, count};
+use crate::registries::Kind;
+use crate::wait::{seconds, until};
+use crate::world::{SOON, World};
+
+pub async fn a_promotion_that_is_deleted_while_gates_run_writes_nothing(rig: Rig) {
+    let world = in_dev(&rig).await;
+    let tags = world.repository.tag_map().await;
+    world.jobs.wish("policy_compliance", Wish::Never);
+    world.promote("one", "v1.0.0", "dev").await;
+    world.jobs.until_waiting("policy_compliance").await;
+    let mark = world.proxy.trace.mark();
+    delete(&world).await;
+    until_gone(&world).await;
+    assert_eq!(world.repository.tag_map().await, tags);
+    assert_eq!(
+        count(
+            &world.proxy.trace.since(mark),
+            Server::Registry,
+            &[Class::Write]
+        ),
+        0
+    );
+}
+
+pub async fn a_promotion_that_is_deleted_after_its_first_tag_is_finished_first(rig: Rig) {
+    for key in [
+        "PUT manifests/v1.0.0-dev",
+        "POST blobs/upload",
+        "PUT manifests/sha256",
+        "PUT manifests/latest-dev",
+    ] {
+        let world = in_dev(&rig).await;
+        let digest = world.repository.digest("v1.0.0").await.unwrap();
+        world
+            .proxy
+            .faults
+            .once(Fault::Delay(seconds(2)), move |seen, _| {
+                seen.key.contains(key)
+            });
+        world.promote("one", "v1.0.0", "dev").await;
+        until("the write is held back", SOON, async || {
+            (world.proxy.faults.waiting() == 0).then_some(())
+        })
+        .await;
+        delete(&world).await;
+        until_gone(&world).await;
+        let tags = world.repository.tag_map().await;
+        assert_eq!(
+            tags.get("v1.0.0-dev"),
+            Some(&digest),
+            "deleted during {key}"
+        );
+        assert_eq!(
+            tags.get("latest-dev"),
+            Some(&digest),
+            "deleted during {key}"
+        );
+        assert_eq!(
+            world.repository.referrers(&digest).await.len(),
+            1,
+            "deleted during {key}"
+        );
+        let ledger = world
+            .policies()
+            .get("dev")
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .artifacts;
+        assert_eq!(ledger[0].history.len(), 1, "deleted during {key}");
+        assert!(ledger[0].in_flight.is_none(), "deleted during {key}");
+        world.kill_operators().await;
+    }
+}
+
+pub async fn a_promotion_that_is_deleted_goes_although_the_registry_is_down(rig: Rig) {
+    let world = in_dev(&rig).await;
+    world
+        .proxy
+        .faults
+        .always(Fault::Cut(Moment::Before), |seen, _| {
+            seen.server == Server::Registry
+        });
+    world.promote("one", "v1.0.0", "dev").await;
+    world.waits("one", "RegistryUnavailable").await;
+    delete(&world).await;
+    until_gone(&world).await;
+}
+
+pub async fn a_promotion_that_is_deleted_goes_although_its_policy_is_gone(rig: Rig) {
+    let world = in_dev(&rig).await;
+    world.jobs.wish("policy_compliance", Wish::Never);
+    world.promote("one", "v1.0.0", "dev").await;
+    world.jobs.until_waiting("policy_compliance").await;
+    world
+        .policies()
+        .delete("dev", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.waits("one", "PolicyInvalid").await;
+    delete(&world).await;
+    until_gone(&world).await;
+}
+
+async fn in_dev(rig: &Rig) -> World {
+    let world = World::new(rig, Kind::Referrers).await;
+    world.policy("dev", json!({})).await;
+    world.operator("one").await;
+    world.policy_ready("dev").await;
+    world.repository.publish("v1.0.0", "first").await;
+    world
+}
+
+async fn delete(world: &World) {
+    world
+        .promotions()
+        .delete("one", &DeleteParams::default())
+        .await
+        .expect("delete the Promotion");
+}
+
+async fn until_gone(world: &World) {
+    until("the Promotion is gone", SOON, async || {
+        world
+            .promotions()
+            .get_opt("one")
+            .await
+            .expect("look for it")
+            .is_none()
+            .then_some(())
+    })
+    .await;
+}
