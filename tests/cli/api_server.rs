@@ -19,7 +19,7 @@ use tokio::process::Command;
 const PREFIX: &str = "/apis/promotion.floe.dev/v1alpha1/namespaces/space/";
 
 /// No command of these tests may take longer.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// What the server holds, and what it does when it is asked.
 #[derive(Default)]
