@@ -82,6 +82,43 @@ pub async fn a_promotion_that_is_deleted_after_its_first_tag_is_finished_first(r
     }
 }
 
+pub async fn a_deleted_promotion_whose_operator_died_after_the_first_tag_is_finished_by_the_next(
+    rig: Rig,
+) {
+    let world = World::new(&rig, Kind::Referrers).await;
+    world.policy("dev", json!({})).await;
+    let digest = world.repository.publish("v1.0.0", "first").await;
+    let tag = "PUT manifests/v1.0.0-dev";
+    world
+        .proxy
+        .faults
+        .once(Fault::Kill(Moment::After), move |seen, _| {
+            seen.key.contains(tag)
+        });
+    let first = world.operator("one").await;
+    world.policy_ready("dev").await;
+    world.promote("one", "v1.0.0", "dev").await;
+    first.until_gone(SOON).await;
+    delete(&world).await;
+    world.operator("two").await;
+    until("the tags are complete", seconds(40), async || {
+        (world.repository.digest("latest-dev").await? == digest).then_some(())
+    })
+    .await;
+    until_gone(&world).await;
+    assert_eq!(world.repository.referrers(&digest).await.len(), 1);
+    let ledger = world
+        .policies()
+        .get("dev")
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .artifacts;
+    assert_eq!(ledger[0].history.len(), 1);
+    assert!(ledger[0].in_flight.is_none());
+}
+
 pub async fn a_promotion_that_is_deleted_goes_although_the_registry_is_down(rig: Rig) {
     let world = in_dev(&rig).await;
     world

@@ -95,6 +95,7 @@ fn main() -> std::process::ExitCode {
         leadership::a_leader_that_cannot_renew_its_lease_ends,
         deletion::a_promotion_that_is_deleted_while_gates_run_writes_nothing,
         deletion::a_promotion_that_is_deleted_after_its_first_tag_is_finished_first,
+        deletion::a_deleted_promotion_whose_operator_died_after_the_first_tag_is_finished_by_the_next,
         deletion::a_promotion_that_is_deleted_goes_although_the_registry_is_down,
         deletion::a_promotion_that_is_deleted_goes_although_its_policy_is_gone,
         crashes::a_crash_right_after_a_job_was_made_makes_no_second_one,
