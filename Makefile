@@ -58,7 +58,7 @@ config: ## Write config/ from the chart
 	@config/generate
 
 # What needs more: tools (e2e/tools builds them), or the cluster.
-.PHONY: chart-lint rig sweeps mutants e2e
+.PHONY: chart-lint rig sweeps seeded-bugs mutants e2e
 chart-lint: ## Check the chart, and that config/ is the same
 	@e2e/chart-lint
 
@@ -67,6 +67,9 @@ rig: ## Count, cut and refuse: the operator against etcd, API server and registr
 
 sweeps: ## Crash, fail and double the operator at every effect (long: a quarter of an hour)
 	@e2e/rig/run crash_sweep::a_crash_before fault_sweep two_operators
+
+seeded-bugs: ## Plant bugs, one at a time: the test that each names must fail
+	@e2e/seeded-bugs/run
 
 mutants: ## Change the rules a little: a test must notice (an hour)
 	@cargo mutants --in-place
