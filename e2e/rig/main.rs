@@ -39,6 +39,7 @@ mod ledger;
 mod main_scenario;
 mod refusals;
 mod rig_itself;
+mod side_by_side;
 mod two_operators;
 
 use harness::{Test, tests};
@@ -105,6 +106,10 @@ fn main() -> std::process::ExitCode {
         crashes::who_inherits_a_claim_waits_until_the_dead_can_write_no_more,
         crashes::of_two_promotions_that_claim_at_once_one_writes_after_the_other,
         main_scenario::gates_get_the_digest_and_never_a_tag,
+        side_by_side::many_promotions_at_once_into_one_environment_follow_each_other,
+        side_by_side::a_policy_that_changes_while_gates_run_runs_only_what_has_changed,
+        side_by_side::a_job_that_is_deleted_before_its_result_was_seen_runs_again,
+        side_by_side::events_tell_the_story_and_no_secret,
     ];
     harness::run(all)
 }

@@ -252,8 +252,9 @@ pub async fn gate_jobs_end_as_the_test_wishes(rig: Rig) {
     world.jobs.end("slow", &Wish::TimeOut).await;
     ends("slow", "Failed").await;
     let pods: Api<Pod> = Api::namespaced(world.admin.clone(), &world.namespace);
-    let pod = pods.get("bad-rig").await.expect("the Job has a Pod");
     let job = jobs.get("bad").await.unwrap();
+    let of_gate = ListParams::default().labels(&format!("{LABEL_GATE}=bad"));
+    let pod = pods.list(&of_gate).await.unwrap().items.remove(0);
     assert_eq!(pod.owner_references()[0].uid, job.uid().unwrap());
     let status = pod
         .status

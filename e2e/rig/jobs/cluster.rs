@@ -91,7 +91,7 @@ impl Cluster {
                 .jobs
                 .patch_status(&job.name_any(), &PatchParams::default(), &patch)
                 .await;
-            patched.expect("end a Job");
+            still_there(patched, "end a Job");
         }))
         .await;
     }
@@ -146,10 +146,20 @@ impl Cluster {
             "initContainerStatuses": init.collect::<Vec<_>>(), "containerStatuses": main.collect::<Vec<_>>(),
         });
         let patch = Patch::Merge(json!({ "status": status }));
-        self.pods
+        let patched = self
+            .pods
             .patch_status(&pod_name(job), &PatchParams::default(), &patch)
-            .await
-            .expect("patch a Pod's status");
+            .await;
+        still_there(patched, "patch a Pod's status");
+    }
+}
+
+/// The operator may have deleted a Job that it has given up.
+fn still_there<K>(patched: kube::Result<K>, what: &str) {
+    match patched {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        Err(why) => panic!("{what}: {why}"),
     }
 }
 
@@ -198,7 +208,12 @@ fn job_status(complete: bool) -> Value {
     }
 }
 
+/// Another one for each Job, also of the same name: nobody collects the Pods of a Job that was deleted.
 fn pod_name(job: &Job) -> String {
-    let name = job.name_any();
-    format!("{}-rig", &name[..name.len().min(59)])
+    let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
+    format!(
+        "{}-{}",
+        &name[..name.len().min(54)],
+        &uid[..uid.len().min(8)]
+    )
 }

@@ -103,13 +103,14 @@ pub async fn a_job_of_the_right_name_made_by_someone_else_counts_for_nothing(rig
 
 /// A Job that looks as if the gate had passed.
 async fn forge(world: &World, name: &str, owner: Option<Value>, uid: &str) {
+    let labels = json!({ floe::api::LABEL_GATE: "gate-1", floe::api::LABEL_REQUEST_UID: uid });
     let mut job = json!({
         "metadata": {
             "name": name,
-            "labels": { floe::api::LABEL_GATE: "gate-1", floe::api::LABEL_REQUEST_UID: uid },
+            "labels": labels,
             "annotations": { floe::api::ANNOTATION_SPEC_HASH: "sha256:of-something-else" },
         },
-        "spec": { "template": { "spec": {
+        "spec": { "template": { "metadata": { "labels": labels }, "spec": {
             "restartPolicy": "Never", "containers": [{ "name": "gate", "image": "rig.invalid/mine" }],
         } } },
     });
