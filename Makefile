@@ -58,15 +58,12 @@ config: ## Write config/ from the chart
 	@config/generate
 
 # What needs more: tools (e2e/tools builds them), or the cluster.
-.PHONY: chart-lint rig sweeps seeded-bugs mutants e2e
+.PHONY: chart-lint rig seeded-bugs mutants e2e
 chart-lint: ## Check the chart, and that config/ is the same
 	@e2e/chart-lint
 
-rig: ## Count, cut and refuse: the operator against etcd, API server and registries alone
-	@e2e/rig/run rig_itself budgets main_scenario refusals deletion ledger:: leadership crash_sweep::a_crash_changes
-
-sweeps: ## Crash, fail and double the operator at every effect (long: a quarter of an hour)
-	@e2e/rig/run crash_sweep::a_crash_before fault_sweep two_operators
+rig: ## Count, cut, fail and crash: the operator against etcd, API server and registries alone
+	@e2e/rig/run
 
 seeded-bugs: ## Plant bugs, one at a time: the test that each names must fail
 	@e2e/seeded-bugs/run
