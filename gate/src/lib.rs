@@ -6,6 +6,7 @@
 //! never a pass.
 
 pub mod redact;
+pub mod report;
 pub mod rfc3339;
 pub mod secrets;
 mod summary;

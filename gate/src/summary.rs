@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::Report;
 use crate::rfc3339;
 use crate::tail::{cut_end, cut_start};
 
@@ -38,6 +39,9 @@ pub struct Summary {
     pub findings: Option<Vec<Finding>>,
     /// How many findings did not fit.
     pub omitted: u64,
+    /// What the command's report says, when the gate asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
 }
 
 /// One thing that a check found. It never carries the value that it found.
@@ -107,6 +111,7 @@ impl Summary {
             output: String::new(),
             findings: None,
             omitted: 0,
+            report: None,
         }
     }
 
@@ -166,7 +171,6 @@ impl Summary {
         if !text.starts_with('{') || !text.ends_with('}') {
             return Err(NotASummary("it is not one JSON object".into()));
         }
-        // serde_json's message quotes unknown field names and values: foreign text, so only its place is kept.
         // serde_json's message quotes unknown field names and values: foreign text, so only its place is kept.
         let malformed = |error: serde_json::Error| {
             NotASummary(format!(
