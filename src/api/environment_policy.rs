@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -5,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conditions::condition_list;
 use super::gate::Gate;
+use super::policy_rule::{PolicyException, PolicyRule};
 
 /// What a version must pass to enter one environment, and what is in that environment now.
 ///
@@ -65,6 +68,19 @@ pub struct EnvironmentPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub gates: Vec<Gate>,
+    /// Rules that the documents of an artifact must keep: `policy_compliance` checks them, beside its own and
+    /// those that the artifact brings along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub policy_rules: Vec<PolicyRule>,
+    /// Findings of `policy_compliance` that are accepted for a time. They are shown as warnings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub policy_exceptions: Vec<PolicyException>,
+    /// `policy_compliance` fails when the artifact has no `manifest.yaml`. Default false: an image or a chart
+    /// has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_manifest: bool,
     /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_order: Option<VersionOrder>,
@@ -156,9 +172,25 @@ pub struct LedgerArtifact {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub history: Vec<LedgerEntry>,
+    /// Values that gates measured at the last promotion: what later ones are compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["gate"]))]
+    pub baselines: Vec<Baseline>,
     /// The promotion that writes tags at this moment. Only one may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<InFlight>,
+}
+
+/// What one gate measured at the last promotion for which it measured something.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    /// Name of the gate.
+    #[schemars(length(max = 40))]
+    pub gate: String,
+    /// Value by name, as decimal numbers.
+    #[schemars(extend("maxProperties" = 16), inner(length(max = 40)))]
+    pub values: BTreeMap<String, String>,
 }
 
 /// One completed promotion.

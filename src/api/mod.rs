@@ -10,14 +10,19 @@
 mod conditions;
 mod environment_policy;
 mod gate;
+mod policy_rule;
 mod promotion;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
-    ArtifactSource, Credentials, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus,
-    InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
+    ArtifactSource, Baseline, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
+    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
 };
-pub use gate::{EnvVar, Gate, GateType, OnFailure, Resources};
+pub use gate::{
+    AllowedFinding, EnvVar, Gate, GateType, MetricLimit, OnFailure, ReportFormat, ReportSpec,
+    Resources, Thresholds,
+};
+pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
     GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
     RecordRef, WaitingStatus,
@@ -36,6 +41,8 @@ pub const FINALIZER: &str = "promotion.floe.dev/finish";
 pub const LABEL_RESULT: &str = "promotion.floe.dev/result";
 /// Label on a new try: the name of the request that it repeats.
 pub const LABEL_RETRY_OF: &str = "promotion.floe.dev/retry-of";
+/// Label on a request that has ended: the first 63 digits of the digest that its gates judged.
+pub const LABEL_DIGEST: &str = "promotion.floe.dev/digest";
 /// Label on gate Jobs and their Pods: the UID of the request.
 pub const LABEL_REQUEST_UID: &str = "promotion.floe.dev/request-uid";
 /// Label on gate Jobs and their Pods: the name of the gate (`policy_compliance` included).

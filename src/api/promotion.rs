@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -182,7 +184,7 @@ pub struct GateStatus {
     /// Name of the gate.
     #[schemars(length(max = 40))]
     pub name: String,
-    /// `PolicyCompliance`, `Tests` or `Custom`.
+    /// `PolicyCompliance`, `Tests`, `SecurityScan`, `CostAnalysis`, `PerformanceBaseline` or `Custom`.
     #[serde(rename = "type")]
     #[schemars(length(max = 32))]
     pub gate_type: String,
@@ -217,6 +219,33 @@ pub struct GateStatus {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+    /// How often it was run; evicted Pods do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<i32>,
+    /// The Promotion whose result counts again here: the gate was not run anew (`cacheFor`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub reused_from: Option<String>,
+    /// What its report counts: findings by severity (`critical`, `high`, `medium`, `low`, `unknown`, and
+    /// `unfixed` and `allowed` among all of them), or `tests`, `failures`, `errors`, `skipped`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub counts: BTreeMap<String, i64>,
+    /// Ids of what it found, the worst first, such as `CVE-2024-3094`; those that are allowed are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 64)))]
+    pub ids: Vec<String>,
+    /// What is wrong, one sentence each: violated rules with document and place, or tests that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 2048)))]
+    pub findings: Vec<String>,
+    /// How many more `ids` or `findings` there are; the Job's log has all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub omitted: Option<i64>,
+    /// Values that its report measured, as decimal numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16), inner(length(max = 40)))]
+    pub values: BTreeMap<String, String>,
     /// The last lines of its output, when it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]

@@ -4,6 +4,7 @@ mod context;
 mod environment_policy;
 mod environments;
 mod error;
+mod gates;
 mod http;
 mod observe;
 mod pass;

@@ -9,10 +9,10 @@ use kube::ResourceExt as _;
 use super::context::Context;
 use super::environments;
 use crate::api::{LABEL_REQUEST_UID, Promotion};
-use crate::domain::gates::{GateOutcome, GateResult, GateState, Limits, job_name, judge};
+use crate::domain::gates::{GateOutcome, GateResult, GateState, Limits, Terms, job_name, judge};
 use crate::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
 use crate::domain::plan::Plan;
-use crate::domain::policy::Environments;
+use crate::domain::policy::{Environment, Environments};
 use crate::domain::request::Request;
 use crate::domain::status::stored_results;
 use crate::domain::verdict::{PlannedGate, planned_gates, state_of};
@@ -48,6 +48,7 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         source: None,
         target: None,
         upstream_record: None,
+        earlier_results: false,
         tag: None,
         own_record: None,
         record: None,
@@ -74,7 +75,7 @@ fn gates(
         .filter_map(|gate| {
             let known = state_of(&gate, stored)
                 .cloned()
-                .or_else(|| job_state(ctx, request, &gate, now));
+                .or_else(|| job_state(ctx, request, (plan, environment), &gate, now));
             Some((
                 gate.name,
                 ObservedGate {
@@ -90,6 +91,7 @@ fn gates(
 pub(super) fn job_state(
     ctx: &Context,
     request: &Request,
+    (plan, environment): (&Plan, &Environment),
     gate: &PlannedGate,
     now: Timestamp,
 ) -> Option<GateState> {
@@ -109,25 +111,25 @@ pub(super) fn job_state(
     if !facts.is_ours(&request.uid, &gate.spec_hash) {
         return Some(foreign_job(&name, &facts.job_uid));
     }
-    let limits = Limits {
-        start_timeout_seconds: gate.start_timeout_seconds,
-        timeout_seconds: gate.spec.timeout_seconds,
+    let terms = Terms {
+        limits: Limits {
+            start_timeout_seconds: gate.start_timeout_seconds,
+            timeout_seconds: gate.spec.timeout_seconds,
+            retries: gate.spec.retries,
+        },
+        report: gate.spec.report.as_ref(),
+        baseline: &environment.baseline(&plan.route.artifact, &gate.name),
     };
-    Some(judge(&facts, &limits, now))
+    Some(judge(&facts, &terms, now))
 }
 
 /// The verdict of a gate that could not be run.
 pub(super) fn gate_error(message: String, job_uid: &str) -> GateState {
-    GateState::Ended(GateResult {
-        outcome: GateOutcome::Error,
+    GateState::Ended(GateResult::of(
+        GateOutcome::Error,
         message,
-        started_at: None,
-        finished_at: None,
-        image_digest: None,
-        output: None,
-        findings: Vec::new(),
-        job_uid: job_uid.to_owned(),
-    })
+        job_uid.to_owned(),
+    ))
 }
 
 fn foreign_job(name: &str, uid: &str) -> GateState {

@@ -1,26 +1,22 @@
 //! Values to world: does what a decision says, and returns what came of it.
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 
 use super::error::{Error, Result, api};
-use super::observe::{gate_error, job_state};
 use super::pass::{Pass, Stopped};
 use super::report::PROMOTE;
-use super::{environments, write};
+use super::{environments, gates, write};
 use crate::api::{Intent, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
-use crate::domain::gates::{JobRequest, RequestRef, job_name};
-use crate::domain::observed::{Claim, ObservedGate, Receipt, Source, TagState};
+use crate::domain::observed::{Claim, Receipt, Source, TagState};
 use crate::domain::plan::{Plan, Route};
 use crate::domain::policy::Environment;
 use crate::domain::record;
 use crate::domain::request::Request;
 use crate::domain::status::{status_of, with_intent};
-use crate::domain::verdict::{PlannedGate, planned_gates};
-use crate::effects::gate_jobs::{Started, build_job, start};
+use crate::domain::verdict::PlannedGate;
 use crate::effects::ledger::{self, ClaimRequest, Claimed};
 use crate::effects::records;
 use crate::effects::registry::{ErrorKind, Reference};
@@ -32,7 +28,8 @@ pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Rece
         Action::ReadTarget => read_target(pass).await,
         Action::FindUpstreamRecord => find_upstream_record(pass).await,
         Action::PinPlan => pin_plan(pass).await,
-        Action::StartGate(name) => start_gate(pass, name).await,
+        Action::FindEarlierResults => gates::find_earlier_results(pass).await,
+        Action::StartGate(name) => gates::start_gate(pass, name).await,
         Action::Claim => claim(pass).await,
         Action::ReleaseClaim => release_claim(pass).await,
         Action::StateIntent => state_intent(pass).await,
@@ -52,7 +49,7 @@ pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Rece
     }
 }
 
-type Done = Result<Receipt, Stopped>;
+pub(super) type Done = Result<Receipt, Stopped>;
 
 async fn read_source(pass: &mut Pass<'_>) -> Done {
     let route = route(pass)?;
@@ -122,7 +119,7 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
     };
     let mut observed = pass.observed.clone();
     observed.fold(Receipt::Pinned(plan.clone()));
-    let gates = gates_of(pass, &plan);
+    let gates = gates::of(pass, &plan);
     let starting = |gate: &PlannedGate| RunningGate {
         name: gate.name.clone(),
         doing: "starting".to_owned(),
@@ -145,38 +142,6 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
     );
     pass.note(false, PROMOTE, "GatesStarted", text);
     Ok(Receipt::Pinned(plan))
-}
-
-async fn start_gate(pass: &mut Pass<'_>, name: &str) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
-    let Some(gate) = gates_of(pass, &plan)
-        .into_iter()
-        .find(|gate| gate.name == name)
-    else {
-        return Err(Error::Restless(0).into());
-    };
-    let job = build_job(&job_request(pass, &plan, &gate));
-    let space = pass.observed.request.space.clone();
-    let state = match api("create a gate's Job", start(&pass.ctx.client, &space, &job)).await? {
-        Started::There(found) => {
-            pass.ctx.expect_job(Job::clone(&found));
-            job_state(pass.ctx, &pass.observed.request, &gate, pass.now)
-        }
-        Started::Refused(why) => Some(gate_error(
-            format!("the API server refused the Job: {why}"),
-            "",
-        )),
-    };
-    let state = state.unwrap_or_else(|| gate_error("the Job cannot be read back".to_owned(), ""));
-    Ok(Receipt::Gate(
-        gate.name,
-        ObservedGate {
-            spec_hash: gate.spec_hash,
-            state,
-        },
-    ))
 }
 
 async fn claim(pass: &mut Pass<'_>) -> Done {
@@ -271,49 +236,6 @@ fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
         operator_version: env!("CARGO_PKG_VERSION").to_owned(),
         operator_instance: pass.ctx.settings.identity.clone(),
     }
-}
-
-fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
-    let request = &pass.observed.request;
-    let route = &plan.route;
-    let source = pass.source(route);
-    JobRequest {
-        job_name: job_name(&request.name, &request.uid, &gate.name, 0, &gate.spec_hash),
-        request: RequestRef {
-            kind: "Promotion".to_owned(),
-            namespace: request.space.clone(),
-            name: request.name.clone(),
-            uid: request.uid.clone(),
-        },
-        gate: gate.name.clone(),
-        spec: gate.spec.clone(),
-        spec_hash: gate.spec_hash.clone(),
-        start_timeout_seconds: gate.start_timeout_seconds,
-        artifact: route.artifact.clone(),
-        version: route.version.to_string(),
-        repository: route.repository.clone(),
-        digest: plan.digest.clone(),
-        from: route.from.clone(),
-        to: route.to.clone(),
-        credentials_secret: source
-            .as_ref()
-            .and_then(|source| source.credentials.as_ref())
-            .map(|credentials| credentials.secret_name.clone()),
-        ca_secret: source
-            .as_ref()
-            .and_then(|source| source.ca_secret_name.clone()),
-        plain_http: source.is_some_and(|source| source.plain_http),
-        operator_image: pass.ctx.settings.image.clone(),
-        operator_image_pull_policy: pass.ctx.settings.image_pull_policy.clone(),
-    }
-}
-
-fn gates_of(pass: &Pass<'_>, plan: &Plan) -> Vec<PlannedGate> {
-    pass.observed
-        .environments
-        .get(&plan.route.to)
-        .map(|environment| planned_gates(environment, &plan.digest))
-        .unwrap_or_default()
 }
 
 /// The route of the plan, or of the request while there is no plan.

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::error::{Result, api};
 use super::pass::Pass;
 use crate::api::{
-    ConditionType, FIELD_MANAGER, FINALIZER, GateStatus, LABEL_RESULT, Promotion, PromotionStatus,
-    find_condition,
+    ConditionType, FIELD_MANAGER, FINALIZER, GateStatus, LABEL_DIGEST, LABEL_RESULT, Promotion,
+    PromotionStatus, find_condition,
 };
 use crate::domain::decision::{Decision, Outcome, Stage, WaitingOn};
-use crate::domain::status::{differs_materially, status_of};
+use crate::domain::status::{differs_materially, digest_label, status_of};
 use crate::effects::events;
 
 /// How long the wording of what is waited for may lag behind: a healthy gate starts sooner, and a status
@@ -51,9 +51,15 @@ pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
         .flatten()
         .filter(|name| *name != FINALIZER)
         .collect();
+    // Null is no label: it has ended before its source was resolved.
+    let digest = pass
+        .observed
+        .plan
+        .as_ref()
+        .map(|plan| digest_label(&plan.digest));
     let patch = json!({ "metadata": {
         "resourceVersion": meta.resource_version,
-        "labels": { LABEL_RESULT: stage.as_str() },
+        "labels": { LABEL_RESULT: stage.as_str(), LABEL_DIGEST: digest },
         "finalizers": finalizers,
     }});
     patch_metadata(pass, "mark the promotion as ended", &patch).await?;

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
-use crate::api::{LedgerEntry, Promotion};
+use crate::api::{Baseline, LedgerEntry, Promotion, PromotionStatus};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Receipt, TagWrite, Trouble};
@@ -100,7 +100,15 @@ pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
     let known = pass.claim.take().map(|(_, policy)| policy);
     let request = &pass.observed.request;
     let (to, artifact) = (&plan.route.to, &plan.route.artifact);
-    let settled = ledger::settle(&pass.ctx.client, &request.space, to, artifact, known, entry);
+    let measured = measured(&pass.status());
+    let settled = ledger::settle(
+        &pass.ctx.client,
+        &request.space,
+        (to, artifact),
+        known,
+        entry,
+        measured,
+    );
     if api("enter the promotion into the ledger", settled).await? {
         return Ok(Receipt::Settled);
     }
@@ -111,6 +119,19 @@ pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
         ),
         not_before: None,
     }))
+}
+
+/// What the gates have measured: later promotions are compared with it.
+fn measured(status: &PromotionStatus) -> Vec<Baseline> {
+    status
+        .gates
+        .iter()
+        .filter(|gate| !gate.values.is_empty())
+        .map(|gate| Baseline {
+            gate: gate.name.clone(),
+            values: gate.values.clone(),
+        })
+        .collect()
 }
 
 fn ledger_entry(

@@ -29,6 +29,8 @@ pub struct Observed {
     pub upstream_record: Option<bool>,
     /// Gates, by name.
     pub gates: BTreeMap<String, ObservedGate>,
+    /// Earlier requests were looked through for results that count again; what they had is in `gates`.
+    pub earlier_results: bool,
     /// The environment's write slot.
     pub claim: Claim,
     /// The intent is stored in the status: digest of the policy under which it was stated.
@@ -176,6 +178,8 @@ pub enum Receipt {
     UpstreamRecord(bool),
     /// The plan is in the status.
     Pinned(Plan),
+    /// Earlier requests were looked through for results; these count again.
+    EarlierResults(BTreeMap<String, ObservedGate>),
     /// The gate's Job is there, or could not be made.
     Gate(String, ObservedGate),
     /// The write slot was asked for; these are the policies at that moment.
@@ -204,6 +208,10 @@ impl Observed {
             Receipt::Target(target) => self.target = Some(target),
             Receipt::UpstreamRecord(found) => self.upstream_record = Some(found),
             Receipt::Pinned(plan) => self.plan = Some(plan),
+            Receipt::EarlierResults(found) => {
+                self.earlier_results = true;
+                self.gates.extend(found);
+            }
             Receipt::Gate(name, gate) => {
                 self.gates.insert(name, gate);
             }

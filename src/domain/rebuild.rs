@@ -1,12 +1,14 @@
 //! A lost ledger, from what the registry holds: tags and records.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::artifact::{Digest, Tag};
 use super::names::{Version, version_of_tag};
-use super::record::Seen;
-use crate::api::{LedgerArtifact, LedgerEntry};
+use super::record::{Seen, SeenGate};
+use crate::api::{Baseline, LedgerArtifact, LedgerEntry};
 
 /// Versions that are looked at, the highest first.
 pub const VERSIONS_MAX: usize = 50;
@@ -46,12 +48,13 @@ pub fn ledger(
     found: &[Found],
     latest: Option<&Digest>,
 ) -> LedgerArtifact {
-    let mut history: Vec<(Timestamp, LedgerEntry)> = found
+    let mut history: Vec<(Timestamp, (LedgerEntry, Vec<SeenGate>))> = found
         .iter()
         .filter_map(|version| entry(artifact, space, environment, version))
         .collect();
     history.sort_by(|(one, _), (other, _)| other.cmp(one));
-    let history: Vec<LedgerEntry> = history.into_iter().map(|(_, entry)| entry).collect();
+    let baselines = baselines(&history);
+    let history: Vec<LedgerEntry> = history.into_iter().map(|(_, (entry, _))| entry).collect();
     let current = history
         .iter()
         .find(|entry| latest.is_some_and(|digest| digest.as_str() == entry.digest))
@@ -60,8 +63,25 @@ pub fn ledger(
         name: artifact.to_owned(),
         current,
         history,
+        baselines,
         in_flight: None,
     }
+}
+
+/// For each gate what it measured last.
+fn baselines(newest_first: &[(Timestamp, (LedgerEntry, Vec<SeenGate>))]) -> Vec<Baseline> {
+    let mut known: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (_, (_, gates)) in newest_first {
+        for gate in gates.iter().filter(|gate| !gate.values.is_empty()) {
+            known
+                .entry(gate.name.clone())
+                .or_insert_with(|| gate.values.clone());
+        }
+    }
+    known
+        .into_iter()
+        .map(|(gate, values)| Baseline { gate, values })
+        .collect()
 }
 
 fn entry(
@@ -69,7 +89,7 @@ fn entry(
     space: &str,
     environment: &str,
     found: &Found,
-) -> Option<(Timestamp, LedgerEntry)> {
+) -> Option<(Timestamp, (LedgerEntry, Vec<SeenGate>))> {
     let fits = |seen: &Seen| {
         seen.space == space
             && seen.target_environment == environment
@@ -90,7 +110,7 @@ fn entry(
         uid: Some(seen.id.clone()),
         record: Some(record.to_string()),
     };
-    Some((seen.decided_at, entry))
+    Some((seen.decided_at, (entry, seen.gates.clone())))
 }
 
 #[cfg(test)]
@@ -115,6 +135,7 @@ mod tests {
             target_environment: environment.to_owned(),
             requested_by: Some("alice".to_owned()),
             decided_at: Timestamp::from_second(second).unwrap(),
+            gates: Vec::new(),
         };
         (Digest::of(seen.id.as_bytes()), seen)
     }

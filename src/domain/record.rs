@@ -3,6 +3,8 @@
 //! Its bytes follow from the object and its status alone, never from the clock, so that a retry or a
 //! second operator writes the same bytes (design, section 9).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,6 +46,20 @@ pub struct Seen {
     pub requested_by: Option<String>,
     /// When the decision was taken.
     pub decided_at: Timestamp,
+    /// What its gates measured.
+    #[serde(default)]
+    pub gates: Vec<SeenGate>,
+}
+
+/// What a gate of a record measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenGate {
+    /// Its name.
+    pub name: String,
+    /// Value by name.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
 }
 
 /// The artifact of a record.
@@ -153,12 +169,23 @@ fn gate(gate: &GateStatus) -> Value {
         "outcome": gate.outcome,
         "onFailure": if gate.outcome == "Warned" { Some(OnFailure::Warn) } else { None },
         "summary": gate.message,
+        "counts": some(&gate.counts),
+        "ids": (!gate.ids.is_empty()).then_some(&gate.ids),
+        "findings": (!gate.findings.is_empty()).then_some(&gate.findings),
+        "omitted": gate.omitted,
+        "values": some(&gate.values),
+        "attempts": gate.attempts.filter(|attempts| *attempts > 1),
+        "reusedFrom": gate.reused_from,
         "image": gate.image,
         "imageDigest": gate.image_digest,
         "job": gate.job_uid,
         "startedAt": gate.started_at,
         "finishedAt": gate.finished_at,
     })
+}
+
+fn some<T>(map: &BTreeMap<String, T>) -> Option<&BTreeMap<String, T>> {
+    (!map.is_empty()).then_some(map)
 }
 
 /// Leaves out what is not known: a record holds no null and no placeholder.

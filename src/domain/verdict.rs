@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::artifact::Digest;
 use super::decision::{FailureReason, GateVerdict, RunningGate};
@@ -21,6 +21,8 @@ pub struct PlannedGate {
     pub on_failure: OnFailure,
     /// How long its Pod may take to start, in seconds.
     pub start_timeout_seconds: u32,
+    /// How long a result Passed counts again, in seconds; none: never.
+    pub cache_for_seconds: Option<u32>,
     /// A result counts only with this hash: the gate's specification and the digest.
     pub spec_hash: String,
 }
@@ -56,6 +58,7 @@ pub fn planned_gates(environment: &Environment, digest: &Digest) -> Vec<PlannedG
             spec: gate.spec.clone(),
             on_failure: gate.on_failure,
             start_timeout_seconds: gate.start_timeout_seconds,
+            cache_for_seconds: gate.cache_for_seconds,
         })
         .collect()
 }
@@ -69,6 +72,29 @@ pub fn state_of<'a>(
         .get(&planned.name)
         .filter(|gate| gate.spec_hash == planned.spec_hash)
         .map(|gate| &gate.state)
+}
+
+/// The results of an earlier request that count again: Passed under the same specification, on the same
+/// digest, and not longer ago than the gate says.
+pub fn counting_again(
+    planned: &[PlannedGate],
+    earlier: &BTreeMap<String, ObservedGate>,
+    now: Timestamp,
+) -> BTreeMap<String, ObservedGate> {
+    let counts = |gate: &PlannedGate| {
+        let cache = SignedDuration::from_secs(gate.cache_for_seconds?.into());
+        let found = earlier.get(&gate.name)?;
+        let GateState::Ended(result) = &found.state else {
+            return None;
+        };
+        let ended = result.finished_at?;
+        let fits = result.outcome == GateOutcome::Passed
+            && found.spec_hash == gate.spec_hash
+            && ended <= now
+            && now < ended.saturating_add(cache).unwrap_or(ended);
+        fits.then(|| (gate.name.clone(), found.clone()))
+    };
+    planned.iter().filter_map(counts).collect()
 }
 
 /// What the results say together.

@@ -8,7 +8,7 @@ use kube::api::{ListParams, PostParams};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 
-use crate::api::{EnvironmentPolicy, InFlight, LedgerArtifact, LedgerEntry, Promotion};
+use crate::api::{Baseline, EnvironmentPolicy, InFlight, LedgerArtifact, LedgerEntry, Promotion};
 
 /// How long a claim's holder may go on writing after it read the claim (design, section 11).
 pub const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
@@ -16,6 +16,8 @@ pub const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
 const HOLDER_FIRST: SignedDuration = SignedDuration::from_secs(2);
 /// Completed promotions that the ledger keeps.
 const HISTORY: usize = 50;
+/// Gates whose values are kept.
+const BASELINES: usize = 32;
 /// Tries when somebody else changes the status at the same moment.
 const TRIES: u32 = 5;
 
@@ -145,10 +147,10 @@ pub async fn release(
 pub async fn settle(
     client: &Client,
     space: &str,
-    environment: &str,
-    artifact: &str,
+    (environment, artifact): (&str, &str),
     known: Option<EnvironmentPolicy>,
     entry: LedgerEntry,
+    measured: Vec<Baseline>,
 ) -> kube::Result<bool> {
     let mut entered = false;
     change(client, space, environment, known, |policy| {
@@ -165,6 +167,14 @@ pub async fn settle(
         ledger.current = Some(entry.clone());
         ledger.history.insert(0, entry.clone());
         ledger.history.truncate(HISTORY);
+        // A gate that measured nothing this time keeps what it measured before.
+        let known = std::mem::replace(&mut ledger.baselines, measured.clone());
+        for old in known {
+            let again = measured.iter().any(|new| new.gate == old.gate);
+            if !again && ledger.baselines.len() < BASELINES {
+                ledger.baselines.push(old);
+            }
+        }
         entered = true;
         true
     })

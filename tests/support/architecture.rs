@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The files of `domain` that read and write the types of `api`.
 const DOORS: &[&str] = &[
     "plan.rs",
-    "policy.rs",
+    "policy/",
     "request.rs",
     "record.rs",
     "rebuild.rs",

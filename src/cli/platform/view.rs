@@ -2,6 +2,8 @@
 //!
 //! The shape is API: fields may be added, and are left out when there is nothing to say.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
@@ -82,6 +84,23 @@ pub(super) struct GateView {
     pub(super) started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished_at: Option<Timestamp>,
+    /// How often it was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempts: Option<i32>,
+    /// The Promotion whose result counts again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reused_from: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) counts: BTreeMap<String, i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ids: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) findings: Vec<String>,
+    /// How many more ids or findings there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) omitted: Option<i64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) values: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) output: Option<String>,
 }
@@ -197,6 +216,13 @@ impl GateView {
             image_digest: _,
             started_at,
             finished_at,
+            attempts,
+            reused_from,
+            counts,
+            ids,
+            findings,
+            omitted,
+            values,
             output,
         } = gate;
         Self {
@@ -208,6 +234,13 @@ impl GateView {
             job,
             started_at: started_at.map(|time| time.0),
             finished_at: finished_at.map(|time| time.0),
+            attempts,
+            reused_from,
+            counts,
+            ids,
+            findings,
+            omitted,
+            values,
             output,
         }
     }

@@ -4,10 +4,12 @@
 
 mod manifest;
 mod node;
+mod rule_set;
 mod secrets;
 
 pub use floe_gate::{Finding, Severity};
 pub use node::Node;
+pub use rule_set::{Exception, Rule, RuleSet, RuleSeverity};
 
 /// Path of the platform manifest in the artifact.
 pub const MANIFEST: &str = "manifest.yaml";

@@ -12,7 +12,7 @@ use super::names::latest_tag;
 use super::observed::{Claim, Observed, TagState};
 use super::plan::Plan;
 use super::policy::{Environment, Ledger};
-use super::verdict::{Verdict, planned_gates, verdict};
+use super::verdict::{PlannedGate, Verdict, planned_gates, verdict};
 pub use waiting::{ARRIVAL_LIMIT, OUTAGE_LIMIT, REFUSAL_LIMIT};
 
 /// How often a waiting request is looked at although nothing that is watched has changed.
@@ -53,16 +53,22 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         }
     };
     let begun = || begun(plan, environment, observed, now);
-    match verdict(&planned_gates(environment, &plan.digest), &observed.gates) {
+    let gates = planned_gates(environment, &plan.digest);
+    match verdict(&gates, &observed.gates) {
         Verdict::Clear if observed.request.dry_run => end(observed, Outcome::DryRunPassed),
         Verdict::Clear => writing::writing(plan, environment, observed, now),
         Verdict::Blocked(reason) => begun().unwrap_or_else(|| fail(observed, reason)),
         Verdict::Missing(names) => {
             let start = || {
-                Decision::act(
-                    Stage::Gating,
-                    names.into_iter().map(Action::StartGate).collect(),
-                )
+                let may_count_again = |gate: &PlannedGate| {
+                    gate.cache_for_seconds.is_some() && names.contains(&gate.name)
+                };
+                let actions = if !observed.earlier_results && gates.iter().any(may_count_again) {
+                    vec![Action::FindEarlierResults]
+                } else {
+                    names.iter().cloned().map(Action::StartGate).collect()
+                };
+                Decision::act(Stage::Gating, actions)
             };
             begun()
                 .or_else(|| give_back(observed))

@@ -65,6 +65,8 @@ pub enum Action {
     FindUpstreamRecord,
     /// Store the plan in the status, before anything else is done.
     PinPlan,
+    /// Look through earlier requests for results of gates that count again.
+    FindEarlierResults,
     /// Start the Job of this gate.
     StartGate(String),
     /// Take the environment's write slot for this artifact, and read all policies afresh.

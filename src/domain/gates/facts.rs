@@ -15,6 +15,9 @@ pub struct GateFacts {
     pub spec_hash: Option<String>,
     /// When the Job was created.
     pub created: Timestamp,
+    /// Pods that it has started, without those that were ended from outside and do not count.
+    #[serde(default)]
+    pub attempts: u32,
     /// How the Job ended, when it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_end: Option<JobEnd>,
@@ -68,6 +71,9 @@ pub struct PodFacts {
     /// Why it was ended from outside, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption: Option<Disruption>,
+    /// In what it differs from the Pod that its Job asks for, when it does: then its result is nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub altered: Option<String>,
     /// It has ended: no container will run any more.
     #[serde(default)]
     pub ended: bool,

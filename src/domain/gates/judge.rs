@@ -2,7 +2,8 @@ use floe_gate::tail::cut_end;
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{ContainerFacts, ContainerState, Disruption, GateFacts, PodFacts};
-use super::state::{GateOutcome, GateResult, GateState, Limits};
+use super::spec::NOT_AGAIN;
+use super::state::{GateOutcome, GateResult, GateState, Limits, Terms};
 use super::verdict::{Verdict, fetch_failure, foreign, verdict_of, with_reason};
 
 /// How long an image may be impossible to pull: the node tries again, and a registry may come back.
@@ -19,8 +20,13 @@ const MAX_OUTPUT: usize = 2000;
 
 /// Where a gate stands, from what can be seen now. The Job must be ours
 /// ([`GateFacts::is_ours`]); the caller checks that first.
-pub fn judge(facts: &GateFacts, limits: &Limits, now: Timestamp) -> GateState {
-    let case = Case { facts, limits, now };
+pub fn judge(facts: &GateFacts, terms: &Terms<'_>, now: Timestamp) -> GateState {
+    let case = Case {
+        facts,
+        limits: terms.limits,
+        terms,
+        now,
+    };
     match &facts.pod {
         None => case.without_pod(),
         Some(pod) => case.with_pod(pod),
@@ -29,7 +35,8 @@ pub fn judge(facts: &GateFacts, limits: &Limits, now: Timestamp) -> GateState {
 
 struct Case<'a> {
     facts: &'a GateFacts,
-    limits: &'a Limits,
+    limits: Limits,
+    terms: &'a Terms<'a>,
     now: Timestamp,
 }
 
@@ -47,15 +54,24 @@ impl Case<'_> {
             None => self.until_started(
                 self.facts.created,
                 self.facts.created,
-                "waits for Kubernetes to create its Pod".into(),
+                "waits for Kubernetes to create its Pod; a quota or Pod Security may stand against it (kubectl describe job)".into(),
             ),
         }
     }
 
     fn with_pod(&self, pod: &PodFacts) -> GateState {
+        if let Some(how) = &pod.altered {
+            return self.error(
+                pod,
+                format!("its Pod '{}' is not the one that floe asked for ({how}), so its result counts for nothing", pod.name),
+            );
+        }
         if let Some(gate) = &pod.gate
-            && let Some(verdict) = verdict_of(&gate.state, *self.limits)
+            && let Some(verdict) = verdict_of(&gate.state, self.terms)
         {
+            if let Some(waits) = self.waits_for_another_try(pod, gate, &verdict) {
+                return waits;
+            }
             return match (&verdict.outcome, &pod.disruption) {
                 // What ended the Pod from outside explains the missing result better than its absence.
                 (GateOutcome::Error, Some(disruption)) => self.disrupted(pod, disruption),
@@ -71,7 +87,9 @@ impl Case<'_> {
         if let Some(ContainerFacts { state, .. }) = &pod.fetch
             && let Some(message) = fetch_failure(state)
         {
-            return self.error(pod, message);
+            return self
+                .tried_again(state, &message)
+                .unwrap_or_else(|| self.error(pod, message));
         }
         if let Some(end) = &self.facts.job_end {
             let why = with_reason(end.reason.as_deref(), end.message.as_deref());
@@ -86,6 +104,54 @@ impl Case<'_> {
             return self.error(pod, "its Pod ended without a result".into());
         }
         self.unfinished(pod)
+    }
+
+    /// The last try has failed, and it is not the last one: Kubernetes starts another Pod, or the Job has
+    /// completed with a Pod that is not seen yet.
+    fn waits_for_another_try(
+        &self,
+        pod: &PodFacts,
+        gate: &ContainerFacts,
+        verdict: &Verdict,
+    ) -> Option<GateState> {
+        let ContainerState::Terminated { exit_code, .. } = &gate.state else {
+            return None;
+        };
+        if *exit_code == 0 || self.limits.retries == 0 || pod.disruption.is_some() {
+            return None;
+        }
+        if let Some(end) = self.facts.job_end.as_ref().filter(|end| end.complete) {
+            let message = "its result was lost: the Job completed, but its Pod is gone";
+            return Some(self.after_late_pod(end.at, message.to_owned()));
+        }
+        if NOT_AGAIN.contains(exit_code) {
+            return None;
+        }
+        self.tried_again(&gate.state, &verdict.message)
+    }
+
+    /// It is tried again, as long as the Job has not ended, tries are left, and Kubernetes is not late.
+    fn tried_again(&self, last: &ContainerState, why: &str) -> Option<GateState> {
+        let attempts = self.facts.attempts.max(1);
+        if self.facts.job_end.is_some() || attempts > self.limits.retries {
+            return None;
+        }
+        // The pause of the Job controller: 10 s, doubled with each failure.
+        let pause = 10u32.saturating_mul(1 << (attempts - 1).min(6));
+        let since = last.finished_at().unwrap_or(self.facts.created);
+        let end = later(
+            since,
+            pause.saturating_add(self.limits.start_timeout_seconds),
+        );
+        (self.now < end).then(|| GateState::Running {
+            since,
+            doing: format!(
+                "is tried again: try {attempts} of {} failed ({})",
+                self.limits.retries + 1,
+                foreign(why)
+            ),
+            look_again_at: Some(end),
+        })
     }
 
     /// No container has said a last word, and nothing from outside has ended the Pod.
@@ -265,7 +331,7 @@ impl Case<'_> {
             started_at,
             finished_at,
             output,
-            findings,
+            found,
         } = verdict;
         cut_end(&mut message, MAX_MESSAGE);
         let output = output.filter(|text| !text.is_empty()).map(|mut text| {
@@ -280,8 +346,10 @@ impl Case<'_> {
             finished_at,
             image_digest: gate.and_then(|container| container.image_id.clone()),
             output,
-            findings,
+            found,
             job_uid: self.facts.job_uid.clone(),
+            attempts: self.facts.attempts.max(1),
+            reused: None,
         })
     }
 }

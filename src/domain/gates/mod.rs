@@ -5,17 +5,20 @@
 
 mod facts;
 mod judge;
+mod report;
 mod spec;
 mod state;
+mod thresholds;
 mod verdict;
 
 pub use facts::{ContainerFacts, ContainerState, Disruption, GateFacts, JobEnd, PodFacts};
 pub use judge::judge;
+pub use report::{MetricRule, ReportRules};
 pub use spec::{
-    EnvVar, FETCH_CONTAINER, GATE_CONTAINER, GateKind, GateSpec, JobRequest, POLICY_COMPLIANCE,
-    RequestRef, job_name, spec_hash,
+    EnvVar, FETCH_CONTAINER, GATE_CONTAINER, GateKind, GateSpec, JobRequest, NOT_AGAIN,
+    POLICY_COMPLIANCE, RequestRef, job_name, spec_hash,
 };
-pub use state::{GateOutcome, GateResult, GateState, Limits};
+pub use state::{Found, GateOutcome, GateResult, GateState, Limits, Reused, Terms};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::report::ReportRules;
 use crate::domain::artifact::{Digest, Repository};
+use crate::domain::compliance::RuleSet;
 
 /// Name of the gate that runs in every environment.
 pub const POLICY_COMPLIANCE: &str = "policy_compliance";
@@ -9,6 +11,9 @@ pub const POLICY_COMPLIANCE: &str = "policy_compliance";
 pub const FETCH_CONTAINER: &str = "fetch";
 /// Name of the container whose end is the gate's result.
 pub const GATE_CONTAINER: &str = "gate";
+/// Exit codes after which a command is not run again, whatever the gate's retries: it ran too long (124, as
+/// `timeout(1)` and floe-gate have it), cannot be run (126), or is not in the image (127).
+pub const NOT_AGAIN: [i32; 3] = [124, 126, 127];
 /// Longest name of a Job: it becomes a label on its Pods.
 const MAX_NAME: usize = 63;
 
@@ -17,9 +22,15 @@ const MAX_NAME: usize = 63;
 pub enum GateKind {
     /// floe's own check of the artifact's documents. It runs in every environment.
     PolicyCompliance,
-    /// A test suite, judged by its exit code.
+    /// A test suite.
     Tests,
-    /// Any other command, judged by its exit code.
+    /// A scanner, judged by its report.
+    SecurityScan,
+    /// An estimate of costs, judged by its report.
+    CostAnalysis,
+    /// A measurement, judged by its report.
+    PerformanceBaseline,
+    /// Any other command.
     Custom,
 }
 
@@ -29,6 +40,9 @@ impl GateKind {
         match self {
             Self::PolicyCompliance => "PolicyCompliance",
             Self::Tests => "Tests",
+            Self::SecurityScan => "SecurityScan",
+            Self::CostAnalysis => "CostAnalysis",
+            Self::PerformanceBaseline => "PerformanceBaseline",
             Self::Custom => "Custom",
         }
     }
@@ -55,6 +69,21 @@ pub struct GateSpec {
     pub env: Vec<EnvVar>,
     /// How long the command may run, in seconds from its start.
     pub timeout_seconds: u32,
+    /// How often the command may be run again when it fails.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retries: u32,
+    /// The report that it writes, and what that may say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportRules>,
+    /// The artifact is also written as an OCI image layout.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub layout: bool,
+    /// Secret with registry credentials for the command (`kubernetes.io/dockerconfigjson`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<String>,
+    /// What PolicyCompliance checks besides its own rules.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rules: RuleSet,
     /// User id of the command; 65532 when the policy names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<i64>,
@@ -68,7 +97,7 @@ pub struct GateSpec {
 
 impl GateSpec {
     /// The gate that runs in every environment.
-    pub fn policy_compliance(timeout_seconds: u32) -> Self {
+    pub fn policy_compliance(timeout_seconds: u32, rules: RuleSet) -> Self {
         Self {
             kind: GateKind::PolicyCompliance,
             image: String::new(),
@@ -76,11 +105,21 @@ impl GateSpec {
             args: Vec::new(),
             env: Vec::new(),
             timeout_seconds,
+            retries: 0,
+            report: None,
+            layout: false,
+            credentials_secret: None,
+            rules,
             run_as_user: None,
             cpu: None,
             memory: None,
         }
     }
+}
+
+/// For serde: what is not said is not written.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One environment variable with a literal value.

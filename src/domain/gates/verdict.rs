@@ -4,12 +4,16 @@ use floe_gate::{Finding, Severity, Summary};
 use jiff::Timestamp;
 
 use super::facts::ContainerState;
-use super::state::{GateOutcome, Limits};
+use super::state::{Found, GateOutcome, Terms};
+use super::thresholds::{Compared, compare};
 
 /// Most bytes of a text that the cluster wrote, inside one of our messages.
 const MAX_FOREIGN: usize = 400;
 /// Most findings that a message names; all of them are in the result.
 const MAX_NAMED: usize = 3;
+
+/// From this exit code on, a command was ended, or could not be started (shell convention: 126, 127, 128 + n).
+const FIRST_CODE_OF_TROUBLE: i32 = 126;
 
 /// What the end of the gate's container says.
 pub(super) struct Verdict {
@@ -18,7 +22,7 @@ pub(super) struct Verdict {
     pub(super) started_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) output: Option<String>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) found: Found,
 }
 
 impl Verdict {
@@ -29,13 +33,13 @@ impl Verdict {
             started_at: None,
             finished_at: finished,
             output: None,
-            findings: Vec::new(),
+            found: Found::default(),
         }
     }
 }
 
 /// What a container that has ended says; nothing for one that has not.
-pub(super) fn verdict_of(state: &ContainerState, limits: Limits) -> Option<Verdict> {
+pub(super) fn verdict_of(state: &ContainerState, terms: &Terms<'_>) -> Option<Verdict> {
     let ContainerState::Terminated {
         exit_code,
         reason,
@@ -55,7 +59,7 @@ pub(super) fn verdict_of(state: &ContainerState, limits: Limits) -> Option<Verdi
     }
     let said = message.as_deref().unwrap_or_default();
     Some(match Summary::parse(said.as_bytes()) {
-        Ok(summary) => by_summary(&summary, *exit_code, *finished_at, limits),
+        Ok(summary) => by_summary(&summary, *exit_code, *finished_at, terms),
         // Other reasons come from the node: it could not run the container, and says why.
         Err(_) if !matches!(reason.as_str(), "" | "Completed" | "Error") => error(format!(
             "the container could not be run ({reason}: {})",
@@ -74,52 +78,116 @@ fn by_summary(
     summary: &Summary,
     exit_code: i32,
     finished_at: Option<Timestamp>,
-    limits: Limits,
+    terms: &Terms<'_>,
 ) -> Verdict {
-    let (outcome, message) = outcome_of(summary, exit_code, limits);
+    let (outcome, message, found) = match said(summary, exit_code, finished_at, terms) {
+        Ok(said) => said,
+        Err(error) => (GateOutcome::Error, error, Found::default()),
+    };
     Verdict {
         outcome,
         message,
         started_at: summary.started_at.parse().ok(),
         finished_at,
         output: (outcome != GateOutcome::Passed).then(|| redact_lines(&summary.output)),
-        findings: summary.findings.clone().unwrap_or_default(),
+        found,
     }
 }
 
-fn outcome_of(summary: &Summary, exit_code: i32, limits: Limits) -> (GateOutcome, String) {
-    let findings = summary.findings.as_deref().unwrap_or_default();
-    let errors = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .count();
+/// What a summary says; the error is why it says nothing.
+fn said(
+    summary: &Summary,
+    exit_code: i32,
+    finished_at: Option<Timestamp>,
+    terms: &Terms<'_>,
+) -> Result<(GateOutcome, String, Found), String> {
+    let contradicts = |how: &str| format!("its result contradicts itself: {how}");
     if summary.exit_code != exit_code {
-        let message = format!(
-            "its result contradicts itself: the container exited with {exit_code}, its summary says {}",
+        return Err(contradicts(&format!(
+            "the container exited with {exit_code}, its summary says {}",
             summary.exit_code
-        );
-        return (GateOutcome::Error, message);
+        )));
     }
     if let Some(error) = &summary.error {
-        return (GateOutcome::Error, foreign(error));
+        return Err(foreign(error));
     }
     if summary.timed_out {
         // One text for every time-out, so that people and alerts can look for it.
         let message = format!(
             "the command ran longer than its limit of {} s and was stopped",
-            limits.timeout_seconds
+            terms.limits.timeout_seconds
         );
-        return (GateOutcome::TimedOut, message);
+        return Ok((GateOutcome::TimedOut, message, Found::default()));
     }
+    match (terms.report, &summary.report) {
+        (Some(rules), Some(report)) => {
+            // The report carries no time of its own, and a Pod whose end is unknown proves no day.
+            let ended = finished_at.ok_or("its node does not say when it ended")?;
+            let day = ended.to_zoned(jiff::tz::TimeZone::UTC).date();
+            let compared = compare(report, rules, terms.baseline, day)?;
+            by_report(compared, exit_code, &rules.exit_codes)
+        }
+        (Some(_), None) => Err("its result lacks the report that the gate asks for".to_owned()),
+        (None, Some(_)) => Err(contradicts("it holds a report that nobody asked for")),
+        (None, None) => by_exit_code(summary, exit_code).map_err(|how| contradicts(&how)),
+    }
+}
+
+/// The report decides when the command says that it has done its work; otherwise the gate has not passed.
+fn by_report(
+    compared: Compared,
+    exit_code: i32,
+    complete: &[i32],
+) -> Result<(GateOutcome, String, Found), String> {
+    let Compared {
+        passed,
+        message,
+        found,
+    } = compared;
+    if exit_code >= FIRST_CODE_OF_TROUBLE {
+        return Err(format!(
+            "the command exited with {exit_code}: it did not come to its end, so its report counts for nothing"
+        ));
+    }
+    if exit_code != 0 && !complete.contains(&exit_code) {
+        let message = format!("the command exited with {exit_code}; its report: {message}");
+        return Ok((GateOutcome::Failed, message, found));
+    }
+    let outcome = if passed {
+        GateOutcome::Passed
+    } else {
+        GateOutcome::Failed
+    };
+    Ok((outcome, message, found))
+}
+
+fn by_exit_code(summary: &Summary, exit_code: i32) -> Result<(GateOutcome, String, Found), String> {
+    let findings = summary.findings.as_deref().unwrap_or_default();
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .count();
     if exit_code == 0 && (errors > 0 || summary.omitted > 0 && findings.is_empty()) {
-        let message =
-            format!("its result contradicts itself: exit code 0, but {errors} findings are errors");
-        return (GateOutcome::Error, message);
+        return Err(format!("exit code 0, but {errors} findings are errors"));
     }
-    if exit_code == 0 {
-        return (GateOutcome::Passed, passed_message(summary, findings));
-    }
-    (GateOutcome::Failed, failed_message(summary, findings))
+    let found = Found {
+        findings: findings.iter().map(ToString::to_string).collect(),
+        omitted: summary.omitted,
+        ..Found::default()
+    };
+    Ok(if exit_code == 0 {
+        (
+            GateOutcome::Passed,
+            passed_message(summary, findings),
+            found,
+        )
+    } else {
+        (
+            GateOutcome::Failed,
+            failed_message(summary, findings),
+            found,
+        )
+    })
 }
 
 fn passed_message(summary: &Summary, findings: &[Finding]) -> String {

@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::shortened;
-use crate::api::{GateStatus, OnFailure, PromotionStatus};
-use crate::domain::gates::{GateOutcome, GateResult, GateState, job_name};
+use crate::api::{GateStatus, OnFailure, Promotion, PromotionStatus};
+use crate::domain::artifact::Digest;
+use crate::domain::gates::{Found, GateOutcome, GateResult, GateState, Reused, job_name};
 use crate::domain::observed::{Observed, ObservedGate};
+use crate::domain::plan::Plan;
+use crate::domain::policy::values_of;
 use crate::domain::verdict::{PlannedGate, planned_gates, state_of};
+
+/// Most ids and findings that the API accepts.
+const IDS_MAX: usize = 128;
+const FINDINGS_MAX: usize = 64;
 
 /// The verdicts that a status holds, as observations.
 ///
@@ -19,6 +27,56 @@ pub fn stored_results(status: &PromotionStatus) -> BTreeMap<String, ObservedGate
         .iter()
         .filter_map(|gate| Some((gate.name.clone(), stored_result(gate)?)))
         .collect()
+}
+
+/// The results of earlier promotions of the plan's digest into its environment; of several for one gate, the
+/// one that ended last. Whether they count again is another question.
+pub fn earlier_results(promotions: &[Promotion], plan: &Plan) -> BTreeMap<String, ObservedGate> {
+    let mut latest: BTreeMap<String, ObservedGate> = BTreeMap::new();
+    let fits = |promotion: &&Promotion| {
+        let known = promotion
+            .status
+            .as_ref()
+            .and_then(|status| status.plan.as_ref());
+        promotion.spec.to == plan.route.to
+            && known.is_some_and(|known| {
+                known.digest == plan.digest.as_str()
+                    && known.artifact == plan.route.artifact
+                    && known.repository == plan.route.repository.to_string()
+            })
+    };
+    for promotion in promotions.iter().filter(fits) {
+        let status = promotion.status.clone().unwrap_or_default();
+        for (name, mut gate) in stored_results(&status) {
+            let GateState::Ended(result) = &mut gate.state else {
+                continue;
+            };
+            let job = status.gates.iter().find(|one| one.name == name);
+            result.reused.get_or_insert_with(|| Reused {
+                from: promotion.metadata.name.clone().unwrap_or_default(),
+                job: job.map(|one| one.job.clone()).unwrap_or_default(),
+            });
+            if latest
+                .get(&name)
+                .is_none_or(|known| ended_at(known) < ended_at(&gate))
+            {
+                latest.insert(name, gate);
+            }
+        }
+    }
+    latest
+}
+
+fn ended_at(gate: &ObservedGate) -> Option<Timestamp> {
+    match &gate.state {
+        GateState::Ended(result) => result.finished_at,
+        GateState::Running { .. } => None,
+    }
+}
+
+/// A digest as the value of a label, which has 63 characters at most.
+pub fn digest_label(digest: &Digest) -> String {
+    digest.hex().chars().take(63).collect()
 }
 
 fn stored_result(gate: &GateStatus) -> Option<ObservedGate> {
@@ -37,13 +95,38 @@ fn stored_result(gate: &GateStatus) -> Option<ObservedGate> {
         finished_at: gate.finished_at.as_ref().map(|time| time.0),
         image_digest: gate.image_digest.clone(),
         output: gate.output.clone(),
-        findings: Vec::new(),
+        found: found_in(gate),
         job_uid: gate.job_uid.clone().unwrap_or_default(),
+        attempts: gate
+            .attempts
+            .and_then(|attempts| u32::try_from(attempts).ok())
+            .unwrap_or(1),
+        reused: gate.reused_from.clone().map(|from| Reused {
+            from,
+            job: gate.job.clone(),
+        }),
     };
     Some(ObservedGate {
         spec_hash: gate.spec_hash.clone(),
         state: GateState::Ended(result),
     })
+}
+
+fn found_in(gate: &GateStatus) -> Found {
+    Found {
+        counts: gate
+            .counts
+            .iter()
+            .map(|(name, count)| (name.clone(), u64::try_from(*count).unwrap_or_default()))
+            .collect(),
+        ids: gate.ids.clone(),
+        findings: gate.findings.clone(),
+        omitted: gate
+            .omitted
+            .and_then(|omitted| u64::try_from(omitted).ok())
+            .unwrap_or_default(),
+        values: values_of(&gate.values),
+    }
 }
 
 /// A warned gate keeps what it was in the first word of its message.
@@ -90,6 +173,13 @@ fn gate_of(planned: &PlannedGate, observed: &Observed) -> GateStatus {
         started_at: None,
         finished_at: None,
         output: None,
+        attempts: None,
+        reused_from: None,
+        counts: BTreeMap::new(),
+        ids: Vec::new(),
+        findings: Vec::new(),
+        omitted: None,
+        values: BTreeMap::new(),
     };
     match state_of(planned, &observed.gates) {
         None | Some(GateState::Running { .. }) => blank,
@@ -103,6 +193,8 @@ fn gate_of(planned: &PlannedGate, observed: &Observed) -> GateStatus {
                     .strip_prefix(&format!("{was}: "))
                     .unwrap_or(&result.message),
             );
+            let reused = result.reused.as_ref();
+            let job = reused.map(|reused| reused.job.clone());
             GateStatus {
                 outcome: if warned { "Warned" } else { was }.to_owned(),
                 message: Some(if warned {
@@ -115,9 +207,44 @@ fn gate_of(planned: &PlannedGate, observed: &Observed) -> GateStatus {
                 started_at: result.started_at.map(Time),
                 finished_at: result.finished_at.map(Time),
                 output: result.output.clone(),
-                ..blank
+                attempts: i32::try_from(result.attempts).ok(),
+                job: job.unwrap_or_else(|| blank.job.clone()),
+                reused_from: reused.map(|reused| reused.from.clone()),
+                ..with_found(blank, &result.found)
             }
         }
+    }
+}
+
+/// The numbers and names of a result, within what the API accepts.
+fn with_found(gate: GateStatus, found: &Found) -> GateStatus {
+    let Found {
+        counts,
+        ids,
+        findings,
+        omitted,
+        values,
+    } = found;
+    let number = |count: &u64| i64::try_from(*count).unwrap_or(i64::MAX);
+    let cut = ids.len().saturating_sub(IDS_MAX) + findings.len().saturating_sub(FINDINGS_MAX);
+    let omitted = omitted.saturating_add(cut as u64);
+    GateStatus {
+        counts: counts
+            .iter()
+            .map(|(name, count)| (name.clone(), number(count)))
+            .collect(),
+        ids: ids.iter().take(IDS_MAX).cloned().collect(),
+        findings: findings
+            .iter()
+            .take(FINDINGS_MAX)
+            .map(|finding| shortened(finding))
+            .collect(),
+        omitted: (omitted > 0).then(|| number(&omitted)),
+        values: values
+            .iter()
+            .map(|(name, value)| (name.clone(), value.normalize().to_string()))
+            .collect(),
+        ..gate
     }
 }
 

@@ -8,7 +8,7 @@ mod tests;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use gates::{sign, stored_results};
+pub use gates::{digest_label, earlier_results, sign, stored_results};
 
 use super::decision::{Decision, Stage};
 use super::observed::Observed;

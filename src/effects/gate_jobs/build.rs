@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::pod::pod_spec;
 use crate::api;
-use crate::domain::gates::JobRequest;
+use crate::domain::gates::{GATE_CONTAINER, JobRequest, NOT_AGAIN};
 
 /// How long a finished Job stays, in seconds: a day, for people who want to read its logs.
 const TTL_SECONDS: i32 = 86_400;
@@ -27,10 +28,10 @@ pub fn build_job(request: &JobRequest) -> Job {
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
-            backoff_limit: Some(0),
+            backoff_limit: Some(i32::try_from(request.spec.retries).unwrap_or_default()),
             completions: Some(1),
             parallelism: Some(1),
-            pod_failure_policy: Some(ignore_disruptions()),
+            pod_failure_policy: Some(failure_policy()),
             // Required beside a pod failure policy: a Pod that is being deleted may still write its result.
             pod_replacement_policy: Some("Failed".to_owned()),
             ttl_seconds_after_finished: Some(TTL_SECONDS),
@@ -86,17 +87,29 @@ fn owner(request: &JobRequest) -> OwnerReference {
     }
 }
 
-/// An eviction or a drained node says nothing about the artifact: Kubernetes starts another Pod.
-fn ignore_disruptions() -> PodFailurePolicy {
+/// An eviction or a drained node says nothing about the artifact: Kubernetes starts another Pod, and does not
+/// count it. A command that ran too long or cannot be run would only do so again.
+fn failure_policy() -> PodFailurePolicy {
     PodFailurePolicy {
-        rules: vec![PodFailurePolicyRule {
-            action: "Ignore".to_owned(),
-            on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-                type_: "DisruptionTarget".to_owned(),
-                status: "True".to_owned(),
-            }]),
-            on_exit_codes: None,
-        }],
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".to_owned(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".to_owned(),
+                    status: "True".to_owned(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".to_owned(),
+                on_pod_conditions: None,
+                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                    container_name: Some(GATE_CONTAINER.to_owned()),
+                    operator: "In".to_owned(),
+                    values: NOT_AGAIN.to_vec(),
+                }),
+            },
+        ],
     }
 }
 

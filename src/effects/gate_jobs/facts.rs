@@ -3,6 +3,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use super::alike::difference;
 use crate::api;
 use crate::domain::gates::{
     ContainerFacts, ContainerState, Disruption, FETCH_CONTAINER, GATE_CONTAINER, GateFacts, JobEnd,
@@ -14,9 +15,13 @@ use crate::domain::gates::{
 /// stored yet (without UID or time of creation).
 pub fn facts_of(job: &Job, pods: &[Pod]) -> Option<GateFacts> {
     let job_uid = job.metadata.uid.clone()?;
-    let newest = pods
+    let own: Vec<&Pod> = pods
         .iter()
         .filter(|pod| controller_of(&pod.metadata) == Some(job_uid.as_str()))
+        .collect();
+    let attempts = own.iter().filter(|pod| !is_disrupted(pod)).count();
+    let newest = own
+        .into_iter()
         .filter_map(|pod| {
             let created = pod.metadata.creation_timestamp.as_ref()?.0;
             Some((created, pod.metadata.name.clone().unwrap_or_default(), pod))
@@ -26,8 +31,12 @@ pub fn facts_of(job: &Job, pods: &[Pod]) -> Option<GateFacts> {
         owner_uid: controller_of(&job.metadata).map(str::to_owned),
         spec_hash: annotation(&job.metadata, api::ANNOTATION_SPEC_HASH),
         created: job.metadata.creation_timestamp.as_ref()?.0,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
         job_end: job_end(job),
-        pod: newest.map(|(created, name, pod)| pod_facts(created, name, pod)),
+        pod: newest.map(|(created, name, pod)| PodFacts {
+            altered: difference(job, pod),
+            ..pod_facts(created, name, pod)
+        }),
         job_uid,
     })
 }
@@ -81,10 +90,19 @@ fn pod_facts(created: Timestamp, name: String, pod: &Pod) -> PodFacts {
         unschedulable: unschedulable(&status),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         disruption: disruption(&status),
+        altered: None,
         ended: matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")),
         fetch,
         gate: container(&status, false, GATE_CONTAINER, fetched),
     }
+}
+
+/// The Job does not count it as a try.
+fn is_disrupted(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    status
+        .and_then(disruption)
+        .is_some_and(|disruption| disruption.retried)
 }
 
 fn unschedulable(status: &PodStatus) -> Option<String> {

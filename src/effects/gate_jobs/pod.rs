@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::domain::gates::{FETCH_CONTAINER, GATE_CONTAINER, GateKind, JobRequest};
+use crate::domain::compliance::RuleSet;
+use crate::domain::gates::{FETCH_CONTAINER, GATE_CONTAINER, GateKind, JobRequest, ReportRules};
 
 /// User and group of our own containers, and of the command when the policy names no user.
 const NOBODY: i64 = 65_532;
@@ -24,12 +25,20 @@ const CREDENTIALS_DIR: &str = "/floe/credentials";
 /// Where Kubernetes reads the last word of a container: its own default, written down.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 const CA_DIR: &str = "/floe/ca";
+const REPORT_DIR: &str = "/floe/report";
+const REPORT_FILE: &str = "/floe/report/report";
+const LAYOUT_DIR: &str = "/floe/layout";
+/// Credentials for the command, when the gate asks for some; those of `fetch` are never its own.
+const DOCKER_CONFIG_DIR: &str = "/floe/registry";
+const DOCKER_CONFIG_VOLUME: &str = "registry";
 
 /// Writable folders: name of the volume, path, and how much may be written.
 const ARTIFACT: (&str, &str, &str) = ("artifact", ARTIFACT_DIR, "128Mi");
 const BIN: (&str, &str, &str) = ("bin", BIN_DIR, "16Mi");
 const TMP: (&str, &str, &str) = ("tmp", "/tmp", "1Gi");
 const HOME: (&str, &str, &str) = ("home", HOME_DIR, "1Gi");
+const REPORT: (&str, &str, &str) = ("report", REPORT_DIR, "64Mi");
+const LAYOUT: (&str, &str, &str) = ("layout", LAYOUT_DIR, "3Gi");
 
 /// The Pod of a gate.
 pub(super) fn pod_spec(request: &JobRequest) -> PodSpec {
@@ -81,6 +90,7 @@ fn validate_container(request: &JobRequest) -> Container {
     ];
     args.extend(["--version".to_owned(), request.version.clone()]);
     args.extend(fetch_args(request));
+    args.extend(rule_args(request));
     let mut mounts = vec![
         mount(&ARTIFACT, false),
         mount(&TMP, false),
@@ -106,6 +116,10 @@ fn fetch_container(request: &JobRequest) -> Container {
         mount(&BIN, false),
         mount(&TMP, false),
     ];
+    if request.spec.layout {
+        args.extend(["--layout".to_owned(), LAYOUT_DIR.to_owned()]);
+        mounts.push(mount(&LAYOUT, false));
+    }
     mounts.extend(secret_mounts(request));
     Container {
         resources: Some(own_resources()),
@@ -122,8 +136,24 @@ fn gate_container(request: &JobRequest) -> Container {
         "exec".to_owned(),
         "--timeout".to_owned(),
         spec.timeout_seconds.to_string(),
-        "--".to_owned(),
     ];
+    let mut mounts = vec![
+        mount(&ARTIFACT, true),
+        mount(&BIN, true),
+        mount(&TMP, false),
+        mount(&HOME, false),
+    ];
+    if let Some(report) = &spec.report {
+        command.extend(report_args(report));
+        mounts.push(mount(&REPORT, false));
+    }
+    if spec.layout {
+        mounts.push(mount(&LAYOUT, true));
+    }
+    if spec.credentials_secret.is_some() {
+        mounts.push(mount(&(DOCKER_CONFIG_VOLUME, DOCKER_CONFIG_DIR, ""), true));
+    }
+    command.push("--".to_owned());
     command.extend(spec.command.iter().cloned());
     Container {
         name: GATE_CONTAINER.to_owned(),
@@ -136,14 +166,54 @@ fn gate_container(request: &JobRequest) -> Container {
         security_context: Some(restricted()),
         termination_message_path: Some(TERMINATION_LOG.to_owned()),
         termination_message_policy: Some("File".to_owned()),
-        volume_mounts: Some(vec![
-            mount(&ARTIFACT, true),
-            mount(&BIN, true),
-            mount(&TMP, false),
-            mount(&HOME, false),
-        ]),
+        volume_mounts: Some(mounts),
         ..Container::default()
     }
+}
+
+/// Which report the command owes, and what the summary must say of it: exceptions by id, values by name.
+fn report_args(report: &ReportRules) -> Vec<String> {
+    let mut args = vec![
+        "--report".to_owned(),
+        report.format.as_str().to_owned(),
+        "--report-file".to_owned(),
+        REPORT_FILE.to_owned(),
+    ];
+    let repeated = |flag: &'static str| move |word: &String| [flag.to_owned(), word.clone()];
+    args.extend(report.allow.keys().flat_map(repeated("--allow")));
+    args.extend(report.metrics.keys().flat_map(repeated("--metric")));
+    args
+}
+
+/// What PolicyCompliance checks besides its own rules, one argument each, since the kernel bounds the length
+/// of a single one; and what rules may speak of besides the documents.
+fn rule_args(request: &JobRequest) -> Vec<String> {
+    let RuleSet {
+        rules,
+        exceptions,
+        require_manifest,
+    } = &request.spec.rules;
+    let mut args = vec![
+        "--artifact".to_owned(),
+        request.artifact.clone(),
+        "--environment".to_owned(),
+        request.to.clone(),
+    ];
+    if let Some(from) = &request.from {
+        args.extend(["--from".to_owned(), from.clone()]);
+    }
+    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    for rule in rules {
+        args.extend(["--rule".to_owned(), json(serde_json::to_string(rule))]);
+    }
+    for exception in exceptions {
+        let exception = json(serde_json::to_string(exception));
+        args.extend(["--exception".to_owned(), exception]);
+    }
+    if *require_manifest {
+        args.push("--require-manifest".to_owned());
+    }
+    args
 }
 
 /// A container of our image.
@@ -203,6 +273,18 @@ fn environment(request: &JobRequest) -> Vec<EnvVar> {
         variable("FLOE_ARTIFACT_DIR", ARTIFACT_DIR),
         variable("HOME", HOME_DIR),
     ];
+    let spec = &request.spec;
+    let asked_for = [
+        (spec.report.is_some(), "FLOE_REPORT", REPORT_FILE),
+        (spec.layout, "FLOE_LAYOUT_DIR", LAYOUT_DIR),
+        (
+            spec.credentials_secret.is_some(),
+            "DOCKER_CONFIG",
+            DOCKER_CONFIG_DIR,
+        ),
+    ];
+    let asked_for = asked_for.into_iter().filter(|(asked, _, _)| *asked);
+    environment.extend(asked_for.map(|(_, name, value)| variable(name, value)));
     for own in &request.spec.env {
         if own.name.starts_with("FLOE_") {
             continue;
@@ -231,6 +313,12 @@ fn volumes(request: &JobRequest, own_check: bool) -> Vec<Volume> {
     if !own_check {
         folders.push(BIN);
     }
+    if request.spec.report.is_some() {
+        folders.push(REPORT);
+    }
+    if request.spec.layout {
+        folders.push(LAYOUT);
+    }
     let mut volumes: Vec<Volume> = folders
         .iter()
         .map(|(name, _, limit)| Volume {
@@ -245,6 +333,14 @@ fn volumes(request: &JobRequest, own_check: bool) -> Vec<Volume> {
     if let Some(secret) = &request.credentials_secret {
         volumes.push(secret_volume(
             "credentials",
+            secret,
+            ".dockerconfigjson",
+            "config.json",
+        ));
+    }
+    if let Some(secret) = &request.spec.credentials_secret {
+        volumes.push(secret_volume(
+            DOCKER_CONFIG_VOLUME,
             secret,
             ".dockerconfigjson",
             "config.json",

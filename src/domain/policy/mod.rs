@@ -1,17 +1,17 @@
 //! Environments: policies as checked values.
 
+mod gate_rule;
+
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::{Digest, Repository};
-use super::gates::{EnvVar, GateKind, GateSpec, POLICY_COMPLIANCE};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use crate::api;
 pub use crate::api::{OnFailure, VersionOrder};
-
-/// How long a gate's command may run, and its Pod may take to start, when the policy does not say: 5 minutes.
-pub const DEFAULT_TIMEOUT_SECONDS: u32 = 300;
+pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule};
 
 /// The environments of one namespace, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,19 +42,6 @@ pub struct Environment {
     pub ledger: BTreeMap<String, Ledger>,
 }
 
-/// A gate of an environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GateRule {
-    /// Its name.
-    pub name: String,
-    /// What runs.
-    pub spec: GateSpec,
-    /// What it does when it does not pass.
-    pub on_failure: OnFailure,
-    /// How long its Pod may take to start, in seconds.
-    pub start_timeout_seconds: u32,
-}
-
 /// What an environment holds of one artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -63,6 +50,8 @@ pub struct Ledger {
     pub current: Option<Entry>,
     /// Completed promotions, the newest first.
     pub history: Vec<Entry>,
+    /// What each gate measured at the last promotion for which it did.
+    pub baselines: BTreeMap<String, BTreeMap<String, Decimal>>,
 }
 
 /// One completed promotion.
@@ -154,6 +143,15 @@ impl Environment {
         }
     }
 
+    /// What a gate measured at the last promotion of this artifact into the environment.
+    pub fn baseline(&self, artifact: &str, gate: &str) -> BTreeMap<String, Decimal> {
+        self.ledger
+            .get(artifact)
+            .and_then(|ledger| ledger.baselines.get(gate))
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// Reads one policy and checks what can be checked without the others.
     pub fn of(policy: &api::EnvironmentPolicy) -> Self {
         let spec = &policy.spec;
@@ -171,7 +169,11 @@ impl Environment {
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
             }
         }
-        let mut gates = vec![GateRule::policy_compliance()];
+        let mut gates = Vec::new();
+        match GateRule::policy_compliance(spec) {
+            Ok(rule) => gates.push(rule),
+            Err(why) => problem = Some(why),
+        }
         for gate in &spec.gates {
             match GateRule::of(gate) {
                 Ok(rule) => gates.push(rule),
@@ -204,6 +206,11 @@ impl Ledger {
         Self {
             current: status.current.as_ref().and_then(Entry::of),
             history: status.history.iter().filter_map(Entry::of).collect(),
+            baselines: status
+                .baselines
+                .iter()
+                .map(|one| (one.gate.clone(), values_of(&one.values)))
+                .collect(),
         }
     }
 
@@ -234,6 +241,14 @@ impl Ledger {
             .chain(&self.history)
             .find(|entry| entry.version == version.as_str())
     }
+}
+
+/// Values as the API writes them; one that is no number is left out, as if it had never been measured.
+pub(super) fn values_of(written: &BTreeMap<String, String>) -> BTreeMap<String, Decimal> {
+    written
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), value.parse().ok()?)))
+        .collect()
 }
 
 impl Entry {
@@ -311,62 +326,6 @@ fn age_key(policy: &api::EnvironmentPolicy) -> (jiff::Timestamp, (String, String
         .as_ref()
         .map_or(jiff::Timestamp::MAX, |time| time.0);
     (created, key(policy))
-}
-
-impl GateRule {
-    /// The gate that runs in every environment and always blocks.
-    fn policy_compliance() -> Self {
-        Self {
-            name: POLICY_COMPLIANCE.to_owned(),
-            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS),
-            on_failure: OnFailure::Block,
-            start_timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
-        }
-    }
-
-    /// # Errors
-    /// A duration that is not one, or is outside 30 s to 1 h: a sentence that says which.
-    fn of(gate: &api::Gate) -> Result<Self, String> {
-        let kind = match gate.gate_type {
-            api::GateType::Tests => GateKind::Tests,
-            api::GateType::Custom => GateKind::Custom,
-        };
-        let env = gate.env.iter().map(|var| EnvVar {
-            name: var.name.clone(),
-            value: var.value.clone(),
-        });
-        let resources = gate.resources.clone().unwrap_or_default();
-        Ok(Self {
-            name: gate.name.clone(),
-            spec: GateSpec {
-                kind,
-                image: gate.image.clone(),
-                command: gate.command.clone(),
-                args: gate.args.clone(),
-                env: env.collect(),
-                timeout_seconds: limit_seconds("timeout", gate.timeout.as_deref())?,
-                run_as_user: gate.run_as_user,
-                cpu: resources.cpu,
-                memory: resources.memory,
-            },
-            on_failure: gate.on_failure.unwrap_or_default(),
-            start_timeout_seconds: limit_seconds("startTimeout", gate.start_timeout.as_deref())?,
-        })
-    }
-}
-
-fn limit_seconds(field: &str, text: Option<&str>) -> Result<u32, String> {
-    let Some(text) = text else {
-        return Ok(DEFAULT_TIMEOUT_SECONDS);
-    };
-    let parsed = text
-        .parse::<kube::core::Duration>()
-        .map_err(|why| format!("{field} '{text}': {why}"))?;
-    let seconds = std::time::Duration::from(parsed).as_secs();
-    match u32::try_from(seconds) {
-        Ok(seconds) if !parsed.is_negative() && (30..=3600).contains(&seconds) => Ok(seconds),
-        Ok(_) | Err(_) => Err(format!("{field} '{text}' must be from 30s to 1h")),
-    }
 }
 
 /// SHA-256 of a policy's specification as JSON with sorted keys.
