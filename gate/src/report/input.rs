@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::read::{BadReport, MAX_REPORT_BYTES};
+use super::read::{BadReport, MAX_REPORT_BYTES, too_long};
 
 /// Deepest nesting of JSON. The parser skips unknown values without a limit of its own.
 const MAX_DEPTH: u32 = 64;
@@ -106,11 +106,6 @@ impl Nesting {
         }
         Ok(())
     }
-}
-
-/// The report has too many bytes.
-pub(super) fn too_long() -> BadReport {
-    BadReport::new(format!("the report has more than {MAX_REPORT_BYTES} bytes"))
 }
 
 /// The reason inside of an error of [`Input`], or that of the system.

@@ -23,7 +23,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-pub use self::read::{BadReport, MAX_REPORT_BYTES, Wanted, read};
+pub use self::read::{BadReport, MAX_REPORT_BYTES, Wanted, read, too_long};
 
 /// How a report is written. The words are those of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

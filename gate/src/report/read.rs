@@ -56,3 +56,8 @@ pub fn read(format: Format, mut from: impl Read, wanted: &Wanted) -> Result<Repo
         Format::Baseline => baseline::read(input, &wanted.metrics).map(Report::Metrics),
     }
 }
+
+/// The problem of a report of more than [`MAX_REPORT_BYTES`].
+pub fn too_long() -> BadReport {
+    BadReport::new(format!("the report has more than {MAX_REPORT_BYTES} bytes"))
+}
