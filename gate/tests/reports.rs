@@ -1,6 +1,10 @@
 //! Reports of each format, as their tools write them, and what is no such report.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -275,6 +279,8 @@ fn junit_that_is_cut_off_ill_formed_or_tricky_is_refused() {
         let problem = problem(Format::JUnit, text);
         assert!(problem.contains(reason), "{text}: {problem}");
     }
+    let long = format!(r#"<testsuite name="{}"/>"#, "x".repeat(64 << 10));
+    assert!(problem(Format::JUnit, &long).contains("65536 bytes"));
     let deep = "<testsuite>".repeat(100);
     assert!(problem(Format::JUnit, &deep).contains("64 levels"));
 }

@@ -17,6 +17,8 @@ pub(super) const MAX_NAME_BYTES: usize = 96;
 const MAX_NAMES: usize = 100;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 64;
+/// Most bytes of a tag of which the attributes are read: each is compared with all others.
+const MAX_TAG_BYTES: usize = 64 << 10;
 
 pub(super) fn read(input: &mut Buffered<'_>) -> Result<Tests, BadReport> {
     let mut reader = Reader::from_reader(input);
@@ -272,6 +274,11 @@ fn each_attribute(
     at: u64,
     mut take: impl FnMut(&str, &str) -> Result<(), BadReport>,
 ) -> Result<(), BadReport> {
+    if start.len() > MAX_TAG_BYTES {
+        return Err(BadReport::new(format!(
+            "a test's or test suite's tag in the report has more than {MAX_TAG_BYTES} bytes"
+        )));
+    }
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|_| malformed(at))?;
         let value = attribute

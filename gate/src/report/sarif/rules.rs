@@ -9,6 +9,9 @@ use super::{ENTRY_BYTES, MAX_BYTES};
 use crate::report::Level;
 use crate::report::json::{Into, Items, List, Object, Strict, each};
 
+/// As many parts of an id are left away to find its rule.
+const MAX_ID_PARTS: usize = 8;
+
 /// What a result says of itself; results that say the same are counted together.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Named {
@@ -136,7 +139,7 @@ impl RulesById<'_> {
 
     /// The rules with this id. An id such as `CA1000/1` may name a part of the rule `CA1000`.
     fn with_id(&self, mut id: &str) -> &[&Rule] {
-        loop {
+        for _ in 0..MAX_ID_PARTS {
             let from = self.by_id.partition_point(|rule| rule.id.as_str() < id);
             let until = self.by_id.partition_point(|rule| rule.id.as_str() <= id);
             if from < until {
@@ -144,9 +147,10 @@ impl RulesById<'_> {
             }
             match id.rsplit_once('/') {
                 Some((whole, _)) => id = whole,
-                None => return &[],
+                None => break,
             }
         }
+        &[]
     }
 }
 
