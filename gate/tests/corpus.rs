@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// At most so many places of a file are changed: this runs with every test.
-const PLACES: usize = 200;
+const PLACES: usize = 100;
 
 /// Every file, cut at many places and with many of its bytes changed.
 fn run_all(target: &str, run: fn(&[u8])) {
