@@ -184,6 +184,7 @@ fn without_a_test_that_ran_nothing_was_tested() {
 fn of_cost(monthly: &str, past: Option<&str>, value: Value, baseline: &[(&str, &str)]) -> Compared {
     let report = Report::Cost(Cost {
         currency: "USD".into(),
+        unpriced: 0,
         monthly: monthly.parse().unwrap(),
         past_monthly: past.map(|past| past.parse().unwrap()),
     });
@@ -225,7 +226,8 @@ fn costs_in_all_have_a_limit_of_their_own() {
 }
 
 fn of_metric(value: &str, rule: &Value, baseline: &[(&str, &str)]) -> Result<Compared, String> {
-    let values = [("p95_ms".to_owned(), value.parse().unwrap())].into();
+    let value = value.parse().map_err(|why| format!("{why}"))?;
+    let values = [("p95_ms".to_owned(), value)].into();
     let report = Report::Metrics(Metrics { values });
     compared(
         &report,
