@@ -2,7 +2,7 @@ use floe_gate::tail::cut_end;
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{ContainerFacts, ContainerState, Disruption, GateFacts, PodFacts};
-use super::spec::NOT_AGAIN;
+use super::spec::not_again;
 use super::state::{GateOutcome, GateResult, GateState, Limits, Terms};
 use super::verdict::{Verdict, fetch_failure, foreign, verdict_of, with_reason};
 
@@ -124,7 +124,7 @@ impl Case<'_> {
             let message = "its result was lost: the Job completed, but its Pod is gone";
             return Some(self.after_late_pod(end.at, message.to_owned()));
         }
-        if NOT_AGAIN.contains(exit_code) {
+        if not_again(self.terms.report).contains(exit_code) {
             return None;
         }
         self.tried_again(&gate.state, &verdict.message)
