@@ -167,7 +167,7 @@ pub fn misused() -> Vec<(&'static str, &'static str, Value)> {
         (GATE, "retries", json!(-1)),
         (GATE, "runAsUser", json!(0)),
         (GATE, "runAsUser", json!(-1)),
-        (GATE, "runAsUser", json!(4_294_967_296_i64)),
+        (GATE, "runAsUser", json!(2_147_483_648_i64)),
         (GATE, "cacheFor", json!("9999h")),
         (GATE, "layout", json!("/")),
         (RESOURCES, "cpu", json!("1; rm -rf /")),
