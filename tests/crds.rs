@@ -337,6 +337,134 @@ fn a_gate_runs_a_command_as_somebody_who_is_not_root() {
     )]);
 }
 
+fn gate(kind: &str, format: Option<&str>, thresholds: Value) -> Value {
+    let mut gate = json!({ "name": "g", "type": kind, "image": "i:1", "command": ["run"] });
+    if let Some(format) = format {
+        gate["report"] = json!({ "format": format });
+    }
+    if !thresholds.is_null() {
+        gate["thresholds"] = thresholds;
+    }
+    policy("prod", "gates", json!([gate]))
+}
+
+#[test]
+fn a_type_of_gate_takes_the_reports_that_fit_it() {
+    let findings = || json!({ "critical": 0, "ignoreUnfixed": true });
+    let cost = || json!({ "monthlyIncrease": "500" });
+    let metrics = || json!({ "metrics": [{ "name": "p95_ms", "max": "250" }] });
+    accepts([
+        gate("Tests", None, Value::Null),
+        gate("Tests", Some("JUnit"), Value::Null),
+        gate("SecurityScan", Some("Trivy"), Value::Null),
+        gate("SecurityScan", Some("Grype"), findings()),
+        gate("SecurityScan", Some("Sarif"), findings()),
+        gate("CostAnalysis", Some("Infracost"), cost()),
+        gate("PerformanceBaseline", Some("Baseline"), metrics()),
+        gate("Custom", None, Value::Null),
+        gate("Custom", Some("Sarif"), findings()),
+        gate("Custom", Some("Baseline"), metrics()),
+    ]);
+    refuses([
+        gate("SecurityScan", None, Value::Null),
+        gate("SecurityScan", Some("JUnit"), Value::Null),
+        gate("CostAnalysis", None, cost()),
+        gate("CostAnalysis", Some("Infracost"), Value::Null),
+        gate("CostAnalysis", Some("Infracost"), findings()),
+        gate("PerformanceBaseline", Some("Baseline"), Value::Null),
+        gate(
+            "PerformanceBaseline",
+            Some("Baseline"),
+            json!({ "metrics": [] }),
+        ),
+        gate("Tests", Some("Trivy"), Value::Null),
+        gate("Tests", Some("JUnit"), findings()),
+        gate("Custom", None, findings()),
+        gate("Custom", Some("Trivy"), cost()),
+        gate("Custom", Some("Trivy"), metrics()),
+        gate("Custom", Some("SARIF"), Value::Null),
+    ]);
+}
+
+#[test]
+fn a_threshold_is_a_number_that_makes_sense() {
+    let scan = |thresholds: Value| gate("SecurityScan", Some("Trivy"), thresholds);
+    let allow = |id: &str, expires: &str| {
+        scan(json!({ "allow": [{ "id": id, "reason": "r", "expires": expires }] }))
+    };
+    let metric = |limits: Value| {
+        let mut metric = limits;
+        metric["name"] = "p95_ms".into();
+        gate(
+            "PerformanceBaseline",
+            Some("Baseline"),
+            json!({ "metrics": [metric] }),
+        )
+    };
+    let cost = |most: &str| {
+        gate(
+            "CostAnalysis",
+            Some("Infracost"),
+            json!({ "monthlyCost": most }),
+        )
+    };
+    accepts([
+        allow("CVE-2024-3094", "2026-12-31"),
+        metric(json!({ "min": "-1.5", "maxIncreasePercent": 10 })),
+        cost("1200.50"),
+        with_gate("retries", json!(5)),
+        with_gate("cacheFor", json!("720h")),
+    ]);
+    refuses([
+        scan(json!({ "critical": -1 })),
+        allow("", "2026-12-31"),
+        allow("a b", "2026-12-31"),
+        allow("CVE-2024-3094", "31.12.2026"),
+        scan(json!({ "allow": [{ "id": "CVE-1", "expires": "2026-12-31" }] })),
+        metric(json!({})),
+        metric(json!({ "max": "fast" })),
+        metric(json!({ "maxDecreasePercent": 101 })),
+        cost("-1"),
+        cost("1e9"),
+        with_gate("retries", json!(6)),
+        with_gate("cacheFor", json!("59s")),
+        with_gate("cacheFor", json!("721h")),
+        with_gate("report", json!({ "format": "JUnit", "exitCodes": [0] })),
+        with_gate("report", json!({ "format": "JUnit", "exitCodes": [126] })),
+    ]);
+}
+
+#[test]
+fn a_rule_has_a_name_an_expression_and_a_message() {
+    let rule = |name: &str, expression: &str, severity: Value| {
+        let mut rule = json!({ "name": name, "expression": expression, "message": "m" });
+        if !severity.is_null() {
+            rule["severity"] = severity;
+        }
+        policy("prod", "policyRules", json!([rule]))
+    };
+    accepts([
+        rule("a-1", "true", Value::Null),
+        rule("a", &"x".repeat(2048), json!("warning")),
+    ]);
+    refuses([
+        rule("A", "true", Value::Null),
+        rule("a", "", Value::Null),
+        rule("a", &"x".repeat(2049), Value::Null),
+        rule("a", "true", json!("Error")),
+        policy(
+            "prod",
+            "policyRules",
+            json!([{ "name": "a", "expression": "true" }]),
+        ),
+        policy(
+            "prod",
+            "policyExceptions",
+            json!([{ "rule": "a", "expires": "2026-12-31" }]),
+        ),
+    ]);
+}
+
 #[test]
 fn a_promotion_is_not_changed() {
     let before = promotion("reason", json!("monday"));

@@ -160,6 +160,7 @@ fn world_of(case: &Case) -> World {
     let mut world = World::new(to, case.order);
     let compliance = GateModel {
         blocks: true,
+        cached: false,
         seconds: 3,
         outcome: case.compliance,
         edition: 0,
@@ -170,6 +171,7 @@ fn world_of(case: &Case) -> World {
     for (index, (outcome, blocks, seconds)) in case.gates.iter().enumerate() {
         let model = GateModel {
             blocks: *blocks,
+            cached: index % 2 == 1,
             seconds: *seconds,
             outcome: *outcome,
             edition: 0,
@@ -237,6 +239,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::AddGate { outcome, blocks } => world.edit_policy(|gates| {
             let model = GateModel {
                 blocks: *blocks,
+                cached: *blocks,
                 seconds: 20,
                 outcome: *outcome,
                 edition: 0,

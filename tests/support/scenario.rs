@@ -56,6 +56,7 @@ struct Facts {
     source: Option<Value>,
     target: Option<String>,
     upstream_record: Option<bool>,
+    earlier_results: bool,
     gates: BTreeMap<String, Value>,
     claim: Option<Value>,
     intent: Option<IntentWord>,
@@ -221,6 +222,7 @@ impl Facts {
                 IntentWord::StatedUnderAnEarlierPolicy => "sha256:earlier".to_owned(),
             }),
             upstream_record: self.upstream_record,
+            earlier_results: self.earlier_results,
             tag: self.tag,
             own_record: self.own_record,
             record: self.record,
@@ -297,6 +299,7 @@ impl LedgerWord {
             name: ARTIFACT.to_owned(),
             current: current.map(EntryFacts::into_status),
             history: history.into_iter().map(EntryFacts::into_status).collect(),
+            baselines: Vec::new(),
             in_flight: None,
         }]
     }
@@ -369,16 +372,11 @@ fn observed_gate(value: Value, spec_hash: String, now: Timestamp) -> Result<Obse
     };
     let facts: GateFacts = serde_json::from_value(value)?;
     let state = match (facts.outcome, facts.running) {
-        (Some(outcome), None) => GateState::Ended(GateResult {
+        (Some(outcome), None) => GateState::Ended(GateResult::of(
             outcome,
-            message: facts.message.unwrap_or_else(|| format!("{outcome:?}")),
-            started_at: None,
-            finished_at: None,
-            image_digest: None,
-            output: None,
-            findings: Vec::new(),
-            job_uid: "uid-of-job".to_owned(),
-        }),
+            facts.message.unwrap_or_else(|| format!("{outcome:?}")),
+            "uid-of-job".to_owned(),
+        )),
         (None, Some(doing)) => GateState::Running {
             since: now,
             doing,

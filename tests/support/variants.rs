@@ -40,6 +40,7 @@ variants!(
         ReadTarget,
         FindUpstreamRecord,
         PinPlan,
+        FindEarlierResults,
         StartGate,
         Claim,
         ReleaseClaim,

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::gate_block;
 use super::present::{Present, promotion_name};
-use super::view::{GateView, PromotionView};
+use super::view::PromotionView;
 use super::words::{age, or_dash, span};
-use crate::domain::status::sign;
 use crate::effects::clock;
 
 impl Present for PromotionView {
@@ -49,7 +49,7 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
             .map(|gate| gate.name.chars().count())
             .max();
         for gate in &view.gates {
-            lines.extend(gate_lines(gate, widest.unwrap_or_default(), wide));
+            lines.extend(gate_block::lines(gate, widest.unwrap_or_default(), wide));
         }
     }
     lines.extend(view.next.as_ref().map(|next| format!("Next: {next}")));
@@ -113,32 +113,4 @@ fn requested(view: &PromotionView, now: Timestamp) -> String {
     let ago = format!("{} ago", age(view.created_at, now));
     let why = view.request_reason.iter().map(|why| format!(": {why}"));
     by.chain([ago]).chain(why).collect()
-}
-
-fn gate_lines(gate: &GateView, widest: usize, wide: bool) -> Vec<String> {
-    let time = gate
-        .duration()
-        .map(|duration| format!(" in {}", span(duration)))
-        .unwrap_or_default();
-    let mut lines = vec![format!(
-        "  {} {:<widest$}  {}{time}",
-        sign(&gate.outcome),
-        gate.name,
-        gate.outcome
-    )];
-    let quiet = gate.outcome == "Passed" && !wide;
-    let mut inner = |text: String| lines.push(format!("      {text}"));
-    for line in gate.message.iter().flat_map(|message| message.lines()) {
-        inner(line.to_owned());
-    }
-    if !quiet {
-        inner(format!("Job {}", gate.job));
-        if let Some(image) = &gate.image {
-            inner(format!("image {image}"));
-        }
-    }
-    for line in gate.output.iter().flat_map(|output| output.lines()) {
-        inner(format!("| {line}"));
-    }
-    lines
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod detail;
 mod failure;
 mod files;
+mod gate_block;
 mod list;
 mod login;
 mod overview;

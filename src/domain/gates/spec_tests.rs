@@ -14,7 +14,12 @@ fn spec() -> GateSpec {
         run_as_user: Some(1000),
         cpu: Some("1".into()),
         memory: Some("1Gi".into()),
+        ..GateSpec::policy_compliance(300, RuleSet::default())
     }
+}
+
+fn report(json: &str) -> ReportRules {
+    serde_json::from_str(json).unwrap()
 }
 
 fn is_dns_label(name: &str) -> bool {
@@ -70,6 +75,33 @@ fn everything_that_can_change_a_verdict_changes_the_hash() {
             memory: None,
             ..spec()
         },
+        GateSpec {
+            retries: 1,
+            ..spec()
+        },
+        GateSpec {
+            layout: true,
+            ..spec()
+        },
+        GateSpec {
+            credentials_secret: Some("registry".into()),
+            ..spec()
+        },
+        GateSpec {
+            report: Some(report("{\"format\": \"Trivy\"}")),
+            ..spec()
+        },
+        GateSpec {
+            report: Some(report("{\"format\": \"Trivy\", \"limits\": {\"high\": 1}}")),
+            ..spec()
+        },
+        GateSpec {
+            rules: RuleSet {
+                require_manifest: true,
+                ..RuleSet::default()
+            },
+            ..spec()
+        },
     ];
     let mut hashes: Vec<String> = changed
         .iter()
@@ -84,7 +116,10 @@ fn everything_that_can_change_a_verdict_changes_the_hash() {
 
 #[test]
 fn the_hash_stays_the_same_between_releases() {
-    let hash = spec_hash(&GateSpec::policy_compliance(300), &Digest::of(b""));
+    let hash = spec_hash(
+        &GateSpec::policy_compliance(300, RuleSet::default()),
+        &Digest::of(b""),
+    );
     let canonical = format!(
         r#"{{"digest":"{}","spec":{{"kind":"PolicyCompliance","timeoutSeconds":300}}}}"#,
         Digest::of(b"")

@@ -54,6 +54,7 @@ fn observed(policy: &EnvironmentPolicy) -> Observed {
         source: None,
         target: None,
         upstream_record: None,
+        earlier_results: false,
         gates: std::collections::BTreeMap::new(),
         claim: Claim::Released,
         intent: None,
@@ -75,14 +76,15 @@ fn with_results(mut observed: Observed, outcomes: &[GateOutcome]) -> Observed {
         .zip(outcomes)
     {
         let result = GateResult {
-            outcome: *outcome,
-            message: "2 of 40 tests failed".to_owned(),
             started_at: Some(at(10)),
             finished_at: Some(at(20)),
             image_digest: Some("tests@sha256:1".to_owned()),
             output: Some("last line".to_owned()),
-            findings: Vec::new(),
-            job_uid: "j-1".to_owned(),
+            ..GateResult::of(
+                *outcome,
+                "2 of 40 tests failed".to_owned(),
+                "j-1".to_owned(),
+            )
         };
         let state = GateState::Ended(result);
         observed.gates.insert(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::compliance::{Exception, Rule, RuleSet, RuleSeverity};
 use crate::domain::gates::{EnvVar, GateKind, GateSpec, POLICY_COMPLIANCE, RequestRef};
 
 fn request() -> JobRequest {
@@ -32,8 +33,8 @@ fn request() -> JobRequest {
             ],
             timeout_seconds: 120,
             run_as_user: Some(1000),
-            cpu: None,
             memory: Some("256Mi".into()),
+            ..GateSpec::policy_compliance(120, RuleSet::default())
         },
         spec_hash: "sha256:00".into(),
         start_timeout_seconds: 300,
@@ -54,7 +55,7 @@ fn request() -> JobRequest {
 fn compliance() -> JobRequest {
     JobRequest {
         gate: POLICY_COMPLIANCE.into(),
-        spec: GateSpec::policy_compliance(300),
+        spec: GateSpec::policy_compliance(300, RuleSet::default()),
         ..request()
     }
 }
@@ -128,18 +129,22 @@ fn job_and_pod_carry_whose_they_are() {
 }
 
 #[test]
-fn the_job_never_retries_but_for_disruptions_and_its_deadline_is_on_the_pod() {
+fn the_job_retries_as_often_as_the_gate_says_and_its_deadline_is_on_the_pod() {
     let job = json(&request());
     let spec = &job["spec"];
     assert_eq!(spec["backoffLimit"], 0);
+    let mut twice = request();
+    twice.spec.retries = 2;
+    assert_eq!(json(&twice)["spec"]["backoffLimit"], 2);
     assert_eq!(spec["ttlSecondsAfterFinished"], 86_400);
     assert_eq!(spec["activeDeadlineSeconds"], serde_json::Value::Null);
     assert_eq!(
         spec["podFailurePolicy"]["rules"],
-        serde_json::json!([{
-            "action": "Ignore",
-            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-        }])
+        serde_json::json!([
+            { "action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}] },
+            { "action": "FailJob", "onExitCodes":
+                {"containerName": "gate", "operator": "In", "values": [124, 126, 127]} },
+        ])
     );
     let pod = pod(&request());
     assert_eq!(pod["activeDeadlineSeconds"], 300 + 120 + 60);
@@ -335,6 +340,12 @@ fn policy_compliance_is_one_container_of_our_image() {
             "/floe/credentials/config.json",
             "--ca",
             "/floe/ca/ca.crt",
+            "--artifact",
+            "platform",
+            "--environment",
+            "prod",
+            "--from",
+            "staging",
         ])
     );
 }
@@ -386,4 +397,114 @@ fn nothing_that_a_policy_can_say_changes_the_rest_of_the_pod() {
         changed["containers"][0][key] = plain["containers"][0][key].clone();
     }
     assert_eq!(changed, plain);
+}
+
+#[test]
+fn a_report_gets_a_folder_of_its_own_and_floe_gate_is_told_what_to_look_for() {
+    let mut request = request();
+    let report = serde_json::json!({
+        "format": "Trivy", "allow": {"CVE-2024-2": "2026-12-31", "CVE-2024-1": "2026-12-31"},
+        "metrics": {"p95_ms": {"max": "9"}},
+    });
+    request.spec.report = Some(serde_json::from_value(report).unwrap());
+    let gate = pod(&request)["containers"][0].clone();
+    let command: Vec<&str> = gate["command"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(serde_json::Value::as_str)
+        .collect();
+    let wanted = "/floe/bin/floe-gate exec --timeout 120 --report Trivy --report-file /floe/report/report \
+                  --allow CVE-2024-1 --allow CVE-2024-2 --metric p95_ms -- run $(FLOE_VERSION)";
+    assert_eq!(command.join(" "), wanted);
+    assert!(mounts(&gate).contains(&("/floe/report".to_owned(), false)));
+    let env = gate["env"].to_string();
+    assert!(
+        env.contains(r#"{"name":"FLOE_REPORT","value":"/floe/report/report"}"#),
+        "{env}"
+    );
+}
+
+#[test]
+fn layout_and_credentials_are_there_only_for_a_gate_that_asks() {
+    let plain = pod(&request()).to_string();
+    for absent in [
+        "/floe/layout",
+        "/floe/registry",
+        "DOCKER_CONFIG",
+        "/floe/report",
+    ] {
+        assert!(!plain.contains(absent), "{absent}");
+    }
+    let mut asks = request();
+    asks.spec.layout = true;
+    asks.spec.credentials_secret = Some("scanner".into());
+    let pod = pod(&asks);
+    let (fetch, gate) = (&pod["initContainers"][0], &pod["containers"][0]);
+    assert!(
+        fetch["args"]
+            .to_string()
+            .contains(r#""--layout","/floe/layout""#)
+    );
+    assert!(mounts(fetch).contains(&("/floe/layout".to_owned(), false)));
+    assert!(mounts(gate).contains(&("/floe/layout".to_owned(), true)));
+    assert!(mounts(gate).contains(&("/floe/registry".to_owned(), true)));
+    // Whose credentials are whose: the command never sees those with which the artifact is fetched.
+    assert!(
+        !mounts(gate)
+            .iter()
+            .any(|(path, _)| path == "/floe/credentials")
+    );
+    assert!(
+        !mounts(fetch)
+            .iter()
+            .any(|(path, _)| path == "/floe/registry")
+    );
+    let volumes = pod["volumes"].to_string();
+    assert!(volumes.contains(r#""secretName":"scanner""#), "{volumes}");
+}
+
+#[test]
+fn rules_and_exceptions_reach_the_check_one_argument_each() {
+    let mut request = compliance();
+    request.spec.rules = RuleSet {
+        rules: vec![Rule {
+            name: "retention".into(),
+            severity: RuleSeverity::Warning,
+            matches: None,
+            expression: "manifest.a == 'b'".into(),
+            message: "m".into(),
+        }],
+        exceptions: vec![Exception {
+            rule: "retention".into(),
+            path: None,
+            reason: "r".into(),
+            expires: "2026-12-31".parse().unwrap(),
+        }],
+        require_manifest: true,
+    };
+    let args = pod(&request)["containers"][0]["args"].clone();
+    let args: Vec<&str> = args
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(serde_json::Value::as_str)
+        .collect();
+    let at = |flag: &str| {
+        let index = args.iter().position(|arg| *arg == flag).unwrap();
+        args[index + 1]
+    };
+    assert_eq!(
+        (at("--artifact"), at("--environment"), at("--from")),
+        ("platform", "prod", "staging")
+    );
+    assert_eq!(
+        at("--rule"),
+        r#"{"name":"retention","severity":"warning","expression":"manifest.a == 'b'","message":"m"}"#
+    );
+    assert_eq!(
+        at("--exception"),
+        r#"{"rule":"retention","reason":"r","expires":"2026-12-31"}"#
+    );
+    assert!(args.contains(&"--require-manifest"));
 }

@@ -1,5 +1,7 @@
 //! What an action does to the world, and what must never happen.
 
+use std::collections::BTreeMap;
+
 use floe::api::InFlight;
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Action, TroubleKind};
@@ -9,7 +11,7 @@ use floe::domain::observed::{
 };
 use floe::domain::plan::Plan;
 use floe::domain::request::Request;
-use floe::domain::verdict::planned_gates;
+use floe::domain::verdict::{counting_again, planned_gates};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -68,6 +70,7 @@ impl World {
                 | Action::ReadTarget
                 | Action::FindUpstreamRecord
                 | Action::FindOwnRecord
+                | Action::FindEarlierResults
         );
         let harmless = reads || matches!(action, Action::PinPlan | Action::StartGate(_));
         assert!(!dry_run || harmless, "a dry run does {action:?}");
@@ -159,6 +162,7 @@ impl World {
                 self.asked[asked].plan = Some(plan.clone());
                 Receipt::Pinned(plan)
             }
+            Action::FindEarlierResults => Receipt::EarlierResults(self.earlier_results(asked)),
             Action::StartGate(name) => self.start(asked, name),
             Action::Claim => {
                 let claim = self.claim(asked);
@@ -198,6 +202,24 @@ impl World {
                 digest: digest.clone(),
                 media_type: MEDIA_TYPE.to_owned(),
             })
+    }
+
+    /// What the Jobs of other requests have come to, as far as it counts again.
+    fn earlier_results(&self, asked: usize) -> BTreeMap<String, ObservedGate> {
+        let plan = self.plan(asked);
+        let environments = self.environments();
+        let environment = environments.get(&self.to).expect("a policy");
+        let uid = &self.asked[asked].request.uid;
+        let others = self.jobs.iter().filter(|job| job.uid != *uid && !job.lost);
+        let earlier: BTreeMap<String, ObservedGate> = others
+            .filter(|job| job.digest == plan.digest)
+            .map(|job| (job.gate.clone(), self.state_of(job)))
+            .collect();
+        counting_again(
+            &planned_gates(environment, &plan.digest),
+            &earlier,
+            self.now,
+        )
     }
 
     fn start(&mut self, asked: usize, name: &str) -> Receipt {
@@ -240,14 +262,8 @@ impl World {
             }
         } else {
             GateState::Ended(GateResult {
-                outcome: job.outcome,
-                message: "message".to_owned(),
-                started_at: None,
-                finished_at: None,
-                image_digest: None,
-                output: None,
-                findings: Vec::new(),
-                job_uid: "job".to_owned(),
+                finished_at: Some(job.ends),
+                ..GateResult::of(job.outcome, "message".to_owned(), "job".to_owned())
             })
         };
         ObservedGate {
@@ -344,7 +360,8 @@ impl World {
         let (uid, digest) = (&self.asked[asked].request.uid, self.plan(asked).digest);
         for (name, gate) in &self.gates {
             let judged = self.jobs.iter().any(|job| {
-                let same = job.uid == *uid && job.gate == *name && job.edition == gate.edition;
+                let ours = job.uid == *uid || gate.cached && job.outcome == GateOutcome::Passed;
+                let same = ours && job.gate == *name && job.edition == gate.edition;
                 let good = !gate.blocks || job.outcome == GateOutcome::Passed;
                 same && good && job.digest == digest && job.ends <= self.now
             });
@@ -426,6 +443,7 @@ fn asks_registry(action: &Action) -> bool {
         | Action::WriteRecord
         | Action::MoveLatest => true,
         Action::PinPlan
+        | Action::FindEarlierResults
         | Action::StartGate(_)
         | Action::Claim
         | Action::ReleaseClaim

@@ -40,6 +40,8 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug)]
 pub(crate) struct GateModel {
     pub blocks: bool,
+    /// A result Passed counts again for other requests, for an hour.
+    pub cached: bool,
     pub seconds: i64,
     pub outcome: GateOutcome,
     /// Goes up with each edit of the policy.
@@ -153,6 +155,7 @@ impl World {
             name: "app".to_owned(),
             current: current.cloned(),
             history: history.clone(),
+            baselines: Vec::new(),
             in_flight: None,
         };
         self.ledgers.insert(self.to.clone(), rebuilt);
@@ -242,6 +245,7 @@ impl World {
             source: None,
             target: None,
             upstream_record: None,
+            earlier_results: false,
             gates,
             claim: Claim::Unasked {
                 left_over: self.claim_of(asked),
@@ -335,6 +339,12 @@ fn gate(name: &str, model: &GateModel) -> Gate {
         }),
         timeout: None,
         start_timeout: None,
+        retries: None,
+        report: None,
+        thresholds: None,
+        cache_for: model.cached.then(|| "1h".to_owned()),
+        layout: false,
+        credentials: None,
         run_as_user: None,
         resources: None,
     }

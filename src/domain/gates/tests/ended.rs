@@ -19,8 +19,10 @@ fn exit_0_with_a_sound_summary_is_passed() {
             finished_at: Some(at(10)),
             image_digest: Some("image@sha256:1".into()),
             output: None,
-            findings: Vec::new(),
+            found: Found::default(),
             job_uid: "job".into(),
+            attempts: 1,
+            reused: None,
         }
     );
 }
@@ -67,7 +69,7 @@ fn a_failed_check_names_its_first_findings() {
         "{}",
         result.message
     );
-    assert_eq!(result.findings.len(), 5);
+    assert_eq!((result.found.findings.len(), result.found.omitted), (5, 2));
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn a_garbage_summary_is_an_error_and_is_not_shown() {
     ] {
         let facts = facts(Some(gate_ended(0, "Completed", Some(garbage))));
         is_error(&facts, 11, &["its result cannot be read"]);
-        assert!(!format!("{:?}", judge(&facts, &LIMITS, at(11))).contains("hunter2"));
+        assert!(!format!("{:?}", judge(&facts, &TERMS, at(11))).contains("hunter2"));
     }
 }
 
@@ -337,7 +339,7 @@ fn nothing_but_a_sound_summary_with_exit_0_ever_passes() {
                         job_end: job_end.clone(),
                         ..facts(Some(pod))
                     };
-                    if let GateState::Ended(result) = judge(&facts, &LIMITS, at(now)) {
+                    if let GateState::Ended(result) = judge(&facts, &TERMS, at(now)) {
                         assert_ne!(result.outcome, GateOutcome::Passed, "{facts:?}");
                     }
                 }

@@ -1,5 +1,9 @@
 mod ended;
+mod reports;
+mod tries;
 mod waiting;
+
+use std::collections::BTreeMap;
 
 use floe_gate::Summary;
 
@@ -10,6 +14,12 @@ use super::*;
 const LIMITS: Limits = Limits {
     start_timeout_seconds: 300,
     timeout_seconds: 60,
+    retries: 0,
+};
+const TERMS: Terms<'static> = Terms {
+    limits: LIMITS,
+    report: None,
+    baseline: &BTreeMap::new(),
 };
 const IMAGE: &str = "registry.example/tests:1";
 
@@ -24,6 +34,7 @@ fn facts(pod: Option<PodFacts>) -> GateFacts {
         owner_uid: Some("request".into()),
         spec_hash: Some("hash".into()),
         created: at(0),
+        attempts: 1,
         job_end: None,
         pod,
     }
@@ -37,6 +48,7 @@ fn pod() -> PodFacts {
         unschedulable: None,
         deleting: false,
         disruption: None,
+        altered: None,
         ended: false,
         fetch: Some(container(ended(0, "Completed", None))),
         gate: Some(container(waiting("PodInitializing", 3))),
@@ -112,7 +124,7 @@ fn job_ended(complete: bool) -> JobEnd {
 
 #[track_caller]
 fn result(facts: &GateFacts, now: i64) -> GateResult {
-    match judge(facts, &LIMITS, at(now)) {
+    match judge(facts, &TERMS, at(now)) {
         GateState::Ended(result) => result,
         running @ GateState::Running { .. } => panic!("{running:?}"),
     }
@@ -120,7 +132,7 @@ fn result(facts: &GateFacts, now: i64) -> GateResult {
 
 #[track_caller]
 fn running(facts: &GateFacts, now: i64) -> (String, Option<Timestamp>) {
-    match judge(facts, &LIMITS, at(now)) {
+    match judge(facts, &TERMS, at(now)) {
         GateState::Running {
             doing,
             look_again_at,
