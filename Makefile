@@ -58,7 +58,7 @@ config: ## Write config/ from the chart
 	@config/generate
 
 # What needs more: tools (e2e/tools builds them), or the cluster.
-.PHONY: chart-lint rig seeded-bugs mutants e2e
+.PHONY: chart-lint rig seeded-bugs mutants fuzz e2e
 chart-lint: ## Check the chart, and that config/ is the same
 	@e2e/chart-lint
 
@@ -70,6 +70,9 @@ seeded-bugs: ## Plant bugs, one at a time: the test that each names must fail
 
 mutants: ## Change the rules a little: a test must notice (an hour)
 	@cargo mutants --in-place
+
+fuzz: ## Give the readers of reports and summaries bytes that nobody has thought of (needs cargo-fuzz)
+	@gate/fuzz/run
 
 e2e: ## Run the tests on real Pods
 	@e2e/run

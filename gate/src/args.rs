@@ -1,10 +1,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
+use floe_gate::report::{Format, Wanted};
+
 /// How the program is called.
-pub(crate) const USAGE: &str =
-    "usage: floe-gate exec --timeout SECONDS [--termination-log PATH] -- COMMAND [ARGUMENT...]";
+pub(crate) const USAGE: &str = "usage: floe-gate exec --timeout SECONDS [--termination-log PATH]
+           [--report FORMAT --report-file PATH [--allow ID]... [--metric NAME]...]
+           -- COMMAND [ARGUMENT...]";
 /// Exit code for a wrong call.
 pub(crate) const USAGE_EXIT: u8 = 2;
 /// Where Kubernetes reads the last word of a container.
@@ -17,10 +21,20 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     /// Where the summary goes.
     pub(crate) termination_log: PathBuf,
+    /// The report that the command has to write.
+    pub(crate) report: Option<ReportOptions>,
     /// The program.
     pub(crate) program: OsString,
     /// Its arguments.
     pub(crate) arguments: Vec<OsString>,
+}
+
+/// Which report to read when the command has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ReportOptions {
+    pub(crate) format: Format,
+    pub(crate) file: PathBuf,
+    pub(crate) wanted: Wanted,
 }
 
 /// Reads the arguments behind the program's own name.
@@ -30,20 +44,40 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Options
     }
     let mut timeout = None;
     let mut termination_log = PathBuf::from(TERMINATION_LOG);
+    let (mut format, mut file, mut wanted) = (None, None, Wanted::default());
     loop {
         let word = words.next().ok_or("'-- COMMAND' is missing")?;
+        let mut value = |what| {
+            words
+                .next()
+                .ok_or_else(|| format!("{} needs {what}", word.display()))
+        };
         match word.to_str() {
             Some("--") => break,
             Some("--timeout") => timeout = Some(seconds(words.next().as_deref())?),
-            Some("--termination-log") => {
-                termination_log = words.next().ok_or("--termination-log needs a path")?.into();
+            Some("--termination-log") => termination_log = value("a path")?.into(),
+            Some("--report") => {
+                format = Some(Format::from_str(&text(value("a format")?)?)?);
             }
+            Some("--report-file") => file = Some(PathBuf::from(value("a path")?)),
+            Some("--allow") => wanted.allow.push(text(value("an id")?)?),
+            Some("--metric") => wanted.metrics.push(text(value("a name")?)?),
             _ => return Err(format!("unknown argument '{}'", word.display())),
         }
     }
+    let report = match (format, file) {
+        (Some(format), Some(file)) => Some(ReportOptions {
+            format,
+            file,
+            wanted,
+        }),
+        (None, None) if wanted == Wanted::default() => None,
+        _ => return Err("--report and --report-file are needed together".into()),
+    };
     Ok(Options {
         timeout: timeout.ok_or("--timeout is missing")?,
         termination_log,
+        report,
         program: words.next().ok_or("the command is missing")?,
         arguments: words.collect(),
     })
@@ -55,6 +89,11 @@ fn seconds(word: Option<&OsStr>) -> Result<Duration, String> {
         .filter(|seconds| *seconds > 0)
         .map(|seconds| Duration::from_secs(seconds.into()))
         .ok_or_else(|| "--timeout needs a whole number of seconds above 0".to_owned())
+}
+
+fn text(word: OsString) -> Result<String, String> {
+    word.into_string()
+        .map_err(|word| format!("'{}' is not UTF-8 text", word.display()))
 }
 
 #[cfg(test)]
@@ -75,6 +114,18 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_asked_for_with_exceptions_and_metrics() {
+        let words =
+            "exec --timeout 1 --report Trivy --report-file /r --allow A --allow B --metric m";
+        let words: Vec<&str> = words.split(' ').chain(["--", "sh"]).collect();
+        let report = parsed(&words).unwrap().report.unwrap();
+        assert_eq!(report.format, Format::Trivy);
+        assert_eq!(report.file, PathBuf::from("/r"));
+        assert_eq!(report.wanted.allow, ["A", "B"]);
+        assert_eq!(report.wanted.metrics, ["m"]);
+    }
+
+    #[test]
     fn wrong_calls_are_refused_with_the_reason() {
         for (words, reason) in [
             (&[][..], "exec"),
@@ -87,6 +138,21 @@ mod tests {
             (&["exec", "--timeout", "1", "--"], "command is missing"),
             (&["exec", "--loud", "--", "sh"], "'--loud'"),
             (&["exec", "--termination-log"], "needs a path"),
+            (&["exec", "--report", "trivy"], "no known format"),
+            (&["exec", "--report"], "needs a format"),
+            (&["exec", "--allow"], "needs an id"),
+            (
+                &["exec", "--timeout", "1", "--report", "Trivy", "--", "sh"],
+                "together",
+            ),
+            (
+                &["exec", "--timeout", "1", "--report-file", "x", "--", "sh"],
+                "together",
+            ),
+            (
+                &["exec", "--timeout", "1", "--allow", "x", "--", "sh"],
+                "together",
+            ),
         ] {
             let problem = parsed(words).unwrap_err();
             assert!(problem.contains(reason), "{words:?}: {problem}");

@@ -18,12 +18,14 @@ use floe_gate::tail::{Stream, Tail};
 use floe_gate::{Summary, rfc3339};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_dumpable;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
 use crate::args::Options;
+use crate::report_file;
 
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -56,11 +58,17 @@ struct Ended {
 
 /// Runs the command and gives back the exit code for this process: that of the command.
 pub(crate) fn run(options: &Options) -> u8 {
+    // The command runs as the same user: it must not attach to this process and write the summary through
+    // its memory or its open files. The command itself can be attached to again: starting a program resets
+    // this. It can fail only for a wrong argument.
+    let _ = set_dumpable(false);
     let mut summary = Summary::started(rfc3339::format(SystemTime::now()));
     let started = Instant::now();
     let tail = SharedTail::default();
+    let mut has_ended = false;
     let exit_code = match start_and_wait(options, &tail) {
         Ok(ended) => {
+            has_ended = !ended.timed_out && ended.interrupted.is_none();
             summary.timed_out = ended.timed_out;
             summary.error = ended.interrupted.map(|signal| {
                 format!("the command was interrupted by {signal} before it had ended")
@@ -76,6 +84,16 @@ pub(crate) fn run(options: &Options) -> u8 {
     end_everything_else();
     summary.exit_code = exit_code.into();
     summary.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Some(report) = options.report.as_ref().filter(|_| has_ended) {
+        match report_file::read(report) {
+            Ok(report) => summary.report = Some(report),
+            Err(problem) => {
+                let problem = format!("the command exited with {exit_code}{problem}");
+                say(&problem);
+                summary.error = Some(problem);
+            }
+        }
+    }
     summary.output =
         std::mem::take(&mut *tail.lock().unwrap_or_else(PoisonError::into_inner)).finish();
     if let Err(error) = write_summary(&options.termination_log, &summary) {

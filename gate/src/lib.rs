@@ -5,6 +5,7 @@
 //! that message. It is read strictly: what is not exactly a summary is no result, and no result is
 //! never a pass.
 
+mod fit;
 pub mod redact;
 pub mod report;
 pub mod rfc3339;

@@ -1,10 +1,11 @@
 //! `floe-gate`: runs a gate's command in any image and hands its result to the operator.
 //!
 //! It is copied into the Pod of a gate and runs as the first process of its container, in images that
-//! may hold nothing else: it is static, resolves no names and reads no files.
+//! may hold nothing else: it is static, resolves no names and reads no file but the command's report.
 
 mod args;
 mod exec;
+mod report_file;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -3,15 +3,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
-use crate::rfc3339;
-use crate::tail::{cut_end, cut_start};
+use crate::{fit, rfc3339};
 
 /// Most bytes of a summary: Kubernetes cuts longer termination messages.
 pub const MAX_BYTES: usize = 4096;
 /// The version of the format that this code writes and the only one that it reads.
 const VERSION: u32 = 1;
-/// Most bytes of a finding's or error's text, so that one of them cannot push out all others.
-const MAX_TEXT: usize = 512;
 
 /// What came out of a gate's command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,43 +112,11 @@ impl Summary {
         }
     }
 
-    /// The summary as JSON of at most [`MAX_BYTES`]. What does not fit is cut: findings from the end
-    /// (their number is in `omitted`), then the oldest output.
+    /// The summary as JSON of at most [`MAX_BYTES`]. What does not fit is cut: findings, the names in the
+    /// report (the numbers of what was cut are in `omitted`) and the oldest output. Where a report's
+    /// numbers do not fit, the summary has an error in its place.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut cut = self.clone();
-        if let Some(error) = &mut cut.error {
-            cut_end(error, MAX_TEXT);
-        }
-        for finding in cut.findings.iter_mut().flatten() {
-            for text in [
-                &mut finding.rule,
-                &mut finding.path,
-                &mut finding.pointer,
-                &mut finding.message,
-            ] {
-                cut_end(text, MAX_TEXT);
-            }
-        }
-        loop {
-            let bytes = serde_json::to_vec(&cut).unwrap_or_default();
-            let over = bytes.len().saturating_sub(MAX_BYTES);
-            if over == 0 {
-                return bytes;
-            }
-            // Findings may take what the output leaves of them, but one finding says more than the
-            // output, so that output gives way before the last of them.
-            let several = cut.findings.as_ref().is_some_and(|list| list.len() > 1);
-            if several || cut.output.is_empty() {
-                match cut.findings.as_mut().and_then(Vec::pop) {
-                    Some(_) => cut.omitted += 1,
-                    None => cut.error = None,
-                }
-            } else {
-                // A character takes up to six times its bytes in JSON: never cut more than is needed.
-                let keep = cut.output.len().saturating_sub(over.div_ceil(6));
-                cut_start(&mut cut.output, keep);
-            }
-        }
+        fit::to_bytes(self)
     }
 
     /// Reads a summary. Everything that [`to_bytes`](Self::to_bytes) would not write is refused:
@@ -180,15 +145,12 @@ impl Summary {
             ))
         };
         let summary: Self = serde_json::from_str(text).map_err(malformed)?;
-        // serde would also take a list for a finding, field by field.
+        // serde would also take a list for an object, and null for what is absent: what is not written so
+        // is not read.
         let loose: serde_json::Value = serde_json::from_str(text).map_err(malformed)?;
-        let findings = loose["findings"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        if !findings.iter().all(serde_json::Value::is_object) {
+        if serde_json::to_value(&summary).map_err(malformed)? != loose {
             return Err(NotASummary(
-                "a finding does not have the form of a summary's".into(),
+                "a part of it does not have the form of a summary's".into(),
             ));
         }
         if summary.floe != VERSION {
@@ -201,6 +163,9 @@ impl Summary {
             return Err(NotASummary(
                 "startedAt is not an RFC 3339 time in UTC".into(),
             ));
+        }
+        if !summary.report.as_ref().is_none_or(Report::is_sound) {
+            return Err(NotASummary("its report contradicts itself".into()));
         }
         Ok(summary)
     }

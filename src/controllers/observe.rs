@@ -125,11 +125,11 @@ pub(super) fn job_state(
 
 /// The verdict of a gate that could not be run.
 pub(super) fn gate_error(message: String, job_uid: &str) -> GateState {
-    GateState::Ended(GateResult::of(
+    GateState::Ended(Box::new(GateResult::of(
         GateOutcome::Error,
         message,
         job_uid.to_owned(),
-    ))
+    )))
 }
 
 fn foreign_job(name: &str, uid: &str) -> GateState {

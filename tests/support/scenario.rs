@@ -372,11 +372,11 @@ fn observed_gate(value: Value, spec_hash: String, now: Timestamp) -> Result<Obse
     };
     let facts: GateFacts = serde_json::from_value(value)?;
     let state = match (facts.outcome, facts.running) {
-        (Some(outcome), None) => GateState::Ended(GateResult::of(
+        (Some(outcome), None) => GateState::Ended(Box::new(GateResult::of(
             outcome,
             facts.message.unwrap_or_else(|| format!("{outcome:?}")),
             "uid-of-job".to_owned(),
-        )),
+        ))),
         (None, Some(doing)) => GateState::Running {
             since: now,
             doing,

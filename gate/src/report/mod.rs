@@ -3,12 +3,27 @@
 //! [`Report`] is small and strict: it travels in a [`Summary`](crate::Summary). Which numbers are too high is
 //! not decided here: the operator knows the thresholds, and the day on which an exception ends.
 
+mod baseline;
+mod each_once;
+mod grype;
+mod infracost;
+mod input;
+mod json;
+mod junit;
+mod read;
+mod sarif;
+mod tally;
+mod travel;
+mod trivy;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+
+pub use self::read::{BadReport, MAX_REPORT_BYTES, Wanted, read, too_long};
 
 /// How a report is written. The words are those of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -162,6 +177,7 @@ pub struct Cost {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metrics {
     /// Value by name: only those that were asked for.
+    #[serde(deserialize_with = "each_once::read")]
     pub values: BTreeMap<String, Decimal>,
 }
 

@@ -338,7 +338,7 @@ impl Case<'_> {
             cut_end(&mut text, MAX_OUTPUT);
             text
         });
-        GateState::Ended(GateResult {
+        GateState::Ended(Box::new(GateResult {
             outcome,
             message,
             started_at: started_at
@@ -350,7 +350,7 @@ impl Case<'_> {
             job_uid: self.facts.job_uid.clone(),
             attempts: self.facts.attempts.max(1),
             reused: None,
-        })
+        }))
     }
 }
 

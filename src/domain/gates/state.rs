@@ -61,7 +61,7 @@ pub enum GateState {
         look_again_at: Option<Timestamp>,
     },
     /// It has ended, for good.
-    Ended(GateResult),
+    Ended(Box<GateResult>),
 }
 
 /// The verdict of a gate.

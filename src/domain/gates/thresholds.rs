@@ -88,20 +88,20 @@ fn findings(scan: &Scan, rules: &ReportRules, day: Date) -> Compared {
         .map(|level| counts.of(level).unfixed)
         .fold(0, u64::saturating_add);
     let passed = too_many.is_empty();
-    let mut message = if passed {
+    let mut message = vec![if passed {
         listed(&counts)
     } else {
         let ids = named(&ids, scan.omitted);
         format!("too many findings: {}{ids}", too_many.join(", "))
-    };
+    }];
     if rules.ignore_unfixed && unfixed > 0 {
-        message += &format!("; {unfixed} without a fix are not counted");
+        message.push(format!("{unfixed} without a fix are not counted"));
     }
     if allowed > 0 {
-        message += &format!("; {allowed} allowed");
+        message.push(format!("{allowed} allowed"));
     }
     if !ended.is_empty() {
-        message += &format!("; the exception for {} has ended", ended.join(", "));
+        message.push(format!("the exception for {} has ended", ended.join(", ")));
     }
     let numbers = Level::ALL
         .into_iter()
@@ -109,7 +109,7 @@ fn findings(scan: &Scan, rules: &ReportRules, day: Date) -> Compared {
         .chain([("unfixed", unfixed), ("allowed", allowed)]);
     Compared {
         passed,
-        message,
+        message: message.join("; "),
         found: Found {
             counts: numbers.map(|(name, n)| (name.to_owned(), n)).collect(),
             ids,

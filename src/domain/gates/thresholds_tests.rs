@@ -225,7 +225,8 @@ fn costs_in_all_have_a_limit_of_their_own() {
 }
 
 fn of_metric(value: &str, rule: &Value, baseline: &[(&str, &str)]) -> Result<Compared, String> {
-    let values = [("p95_ms".to_owned(), value.parse().unwrap())].into();
+    let value = value.parse().map_err(|why| format!("{why}"))?;
+    let values = [("p95_ms".to_owned(), value)].into();
     let report = Report::Metrics(Metrics { values });
     compared(
         &report,

@@ -108,7 +108,7 @@ fn stored_result(gate: &GateStatus) -> Option<ObservedGate> {
     };
     Some(ObservedGate {
         spec_hash: gate.spec_hash.clone(),
-        state: GateState::Ended(result),
+        state: GateState::Ended(Box::new(result)),
     })
 }
 

@@ -86,7 +86,7 @@ fn with_results(mut observed: Observed, outcomes: &[GateOutcome]) -> Observed {
                 "j-1".to_owned(),
             )
         };
-        let state = GateState::Ended(result);
+        let state = GateState::Ended(Box::new(result));
         observed.gates.insert(
             gate.name,
             ObservedGate {

@@ -62,7 +62,7 @@ fn a_container_that_runs_something_else_is_found() {
             gate["volumeMounts"] = json!([
                 {"name": "bin", "mountPath": "/floe/bin", "readOnly": true},
                 {"name": "evil", "mountPath": "/floe/bin/floe-gate"},
-            ])
+            ]);
         },
     ];
     for (index, edit) in edits.into_iter().enumerate() {

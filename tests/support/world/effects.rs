@@ -261,10 +261,10 @@ impl World {
                 look_again_at: Some(job.ends),
             }
         } else {
-            GateState::Ended(GateResult {
+            GateState::Ended(Box::new(GateResult {
                 finished_at: Some(job.ends),
                 ..GateResult::of(job.outcome, "message".to_owned(), "job".to_owned())
-            })
+            }))
         };
         ObservedGate {
             spec_hash: job.spec_hash.clone(),

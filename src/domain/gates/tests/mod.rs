@@ -125,7 +125,7 @@ fn job_ended(complete: bool) -> JobEnd {
 #[track_caller]
 fn result(facts: &GateFacts, now: i64) -> GateResult {
     match judge(facts, &TERMS, at(now)) {
-        GateState::Ended(result) => result,
+        GateState::Ended(result) => *result,
         running @ GateState::Running { .. } => panic!("{running:?}"),
     }
 }

@@ -10,13 +10,13 @@ fn rules(exit_codes: &[i32]) -> ReportRules {
     rules
 }
 
-fn tests(failures: u64) -> Option<Report> {
-    Some(Report::Tests(Tests {
+fn tests(failures: u64) -> Report {
+    Report::Tests(Tests {
         tests: 5,
         failures,
         failed: (0..failures).map(|n| format!("orders.test_{n}")).collect(),
         ..Tests::default()
-    }))
+    })
 }
 
 fn judged(rules: &ReportRules, summary: &Summary) -> GateResult {
@@ -26,7 +26,7 @@ fn judged(rules: &ReportRules, summary: &Summary) -> GateResult {
     };
     let pod = gate_ended(summary.exit_code, "Error", Some(text(summary)));
     match judge(&facts(Some(pod)), &terms, at(11)) {
-        GateState::Ended(result) => result,
+        GateState::Ended(result) => *result,
         running @ GateState::Running { .. } => panic!("{running:?}"),
     }
 }
@@ -37,7 +37,7 @@ fn with_exit_code_0_the_report_decides() {
         let result = judged(
             &rules(&[]),
             &Summary {
-                report: tests(failures),
+                report: Some(tests(failures)),
                 ..summary(0)
             },
         );
@@ -51,7 +51,7 @@ fn another_exit_code_is_failed_whatever_the_report_says_and_shows_its_findings()
     let clean = judged(
         &rules(&[]),
         &Summary {
-            report: tests(0),
+            report: Some(tests(0)),
             ..summary(1)
         },
     );
@@ -63,7 +63,7 @@ fn another_exit_code_is_failed_whatever_the_report_says_and_shows_its_findings()
     let bad = judged(
         &rules(&[]),
         &Summary {
-            report: tests(2),
+            report: Some(tests(2)),
             ..summary(1)
         },
     );
@@ -78,7 +78,7 @@ fn an_exit_code_that_the_gate_names_leaves_the_decision_to_the_report() {
     let result = judged(
         &rules(&[1]),
         &Summary {
-            report: tests(0),
+            report: Some(tests(0)),
             ..summary(1)
         },
     );
@@ -86,7 +86,7 @@ fn an_exit_code_that_the_gate_names_leaves_the_decision_to_the_report() {
     let result = judged(
         &rules(&[1]),
         &Summary {
-            report: tests(0),
+            report: Some(tests(0)),
             ..summary(2)
         },
     );
@@ -99,7 +99,7 @@ fn a_command_that_did_not_come_to_its_end_is_an_error_with_whatever_report() {
         let result = judged(
             &rules(&[1]),
             &Summary {
-                report: tests(0),
+                report: Some(tests(0)),
                 ..summary(exit_code)
             },
         );
@@ -120,7 +120,7 @@ fn a_report_that_is_owed_and_missing_or_there_and_not_asked_for_is_an_error() {
         0,
         "Completed",
         Some(text(&Summary {
-            report: tests(0),
+            report: Some(tests(0)),
             ..summary(0)
         })),
     );
@@ -134,7 +134,7 @@ fn a_report_of_another_kind_is_an_error() {
     let result = judged(
         &rules,
         &Summary {
-            report: tests(0),
+            report: Some(tests(0)),
             ..summary(0)
         },
     );

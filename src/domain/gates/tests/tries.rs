@@ -43,7 +43,7 @@ fn a_failed_try_that_is_not_the_last_one_is_waited_out() {
 fn the_last_try_is_final() {
     assert_eq!(outcome(&failed(1, 2), 11), Some(GateOutcome::Failed));
     let result = match judge(&failed(1, 2), &TWICE, at(11)) {
-        GateState::Ended(result) => result,
+        GateState::Ended(result) => *result,
         running @ GateState::Running { .. } => panic!("{running:?}"),
     };
     assert_eq!(result.attempts, 2);
