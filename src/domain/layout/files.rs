@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::paths::{Paths, check_path};
-use super::{LayoutError, TITLE, check_bounds, shortened};
+use super::{LayoutError, MAX_ARCHIVES, TITLE, check_bounds, shortened};
 use crate::domain::artifact::Digest;
 
 /// Annotation with which ORAS says that a layer is a folder: a tar whose entries lie below the title.
@@ -221,8 +221,11 @@ impl Collected {
     }
 
     fn finish(self) -> Result<Files, LayoutError> {
-        let layers = self.found.files.len() + self.found.archives.len();
-        check_bounds(layers, self.total)?;
+        let archives = self.found.archives.len();
+        if archives > MAX_ARCHIVES {
+            return Err(LayoutError::TooManyArchives(archives));
+        }
+        check_bounds(self.found.files.len(), self.total)?;
         Ok(self.found)
     }
 }

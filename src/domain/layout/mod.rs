@@ -21,6 +21,8 @@ pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const TITLE: &str = "org.opencontainers.image.title";
 /// Most files of an artifact.
 pub const MAX_FILES: usize = 1000;
+/// Most archives of an artifact: all are open at once, so that one that is refused refuses all.
+const MAX_ARCHIVES: usize = 100;
 /// Most bytes of all files of an artifact.
 pub const MAX_TOTAL_BYTES: u64 = 100 << 20;
 
@@ -44,6 +46,9 @@ pub enum LayoutError {
     /// Too many files.
     #[error("{0} files are too many: at most {MAX_FILES} are allowed")]
     TooManyFiles(usize),
+    /// Too many archives.
+    #[error("{0} archives are too many: at most {MAX_ARCHIVES} are unpacked")]
+    TooManyArchives(usize),
     /// Too many bytes.
     #[error("{0} bytes are too many: all files together may have at most {MAX_TOTAL_BYTES}")]
     TooLarge(u64),

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!((records.size, records.sparse), (Some(7), false));
         assert!(!records.is_harmless());
         assert!(
-            PaxRecords::parse(b"17 comment=abcdef\n")
+            PaxRecords::parse(b"18 comment=abcdef\n")
                 .unwrap()
                 .is_harmless()
         );

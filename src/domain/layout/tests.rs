@@ -1,4 +1,7 @@
+use jiff::Timestamp;
+
 use super::*;
+use crate::domain::artifact::Digest;
 
 fn file(path: &str, text: &str) -> SourceFile {
     SourceFile {
@@ -277,6 +280,19 @@ fn a_folder_as_oras_packs_it_is_an_archive_for_a_gate_and_a_file_for_the_check()
     assert_eq!(here.archives[0].within, None);
     let refused = contents_of(folder("../docs").as_bytes());
     assert!(matches!(refused, Err(LayoutError::UnsafePath { .. })));
+}
+
+#[test]
+fn archives_are_counted_and_their_packed_sizes_are_part_of_the_total() {
+    let kind = "application/vnd.oci.image.layer.v1.tar";
+    let of = |layers: &[serde_json::Value]| contents_of(json_of("x", layers).as_bytes());
+    let many = vec![untitled(kind); MAX_ARCHIVES + 1];
+    assert!(of(&many[1..]).is_ok());
+    assert_eq!(of(&many), Err(LayoutError::TooManyArchives(101)));
+    let mut large = untitled(kind);
+    large["size"] = MAX_TOTAL_BYTES.into();
+    let refused = of(&[large, layer("a", 1)]);
+    assert_eq!(refused, Err(LayoutError::TooLarge(MAX_TOTAL_BYTES + 1)));
 }
 
 fn json_of(config: &str, layers: &[serde_json::Value]) -> String {

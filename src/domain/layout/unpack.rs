@@ -178,11 +178,11 @@ fn path_of(name: &[u8], is_folder: bool) -> Result<&str, ArchiveError> {
         })
     })?;
     let path = path.strip_prefix("./").unwrap_or(path);
-    Ok(if is_folder {
-        path.strip_suffix('/').unwrap_or(path)
-    } else {
-        path
-    })
+    match path.strip_suffix('/') {
+        // '/' alone is the root of the machine.
+        Some(folder) if is_folder && !folder.is_empty() => Ok(folder),
+        _ => Ok(path),
+    }
 }
 
 fn check_folder(path: &str, is_folder: bool, archive: &ArchiveLayer) -> Result<(), ArchiveError> {
