@@ -352,11 +352,6 @@ fn a_cost_that_is_not_whole_is_refused() {
             "errors for a project",
         ),
         (
-            r#""unsupportedResourceCounts": {}"#,
-            r#""unsupportedResourceCounts": {"hunter2": 2, "b": 1}"#,
-            "support 3 resources",
-        ),
-        (
             r#""projects": ["#,
             r#""projects": [], "x": ["#,
             "no projects",
@@ -367,6 +362,20 @@ fn a_cost_that_is_not_whole_is_refused() {
         let problem = problem(Format::Infracost, &text);
         assert!(problem.contains(reason), "{to}: {problem}");
     }
+}
+
+#[test]
+fn resources_without_a_known_price_are_counted() {
+    let text = fixture("infracost/breakdown.json").replacen(
+        r#""unsupportedResourceCounts": {}"#,
+        r#""unsupportedResourceCounts": {"aws_x": 2, "aws_y": 1}"#,
+        1,
+    );
+    let Report::Cost(cost) = read(Format::Infracost, text.as_bytes(), &Wanted::default()).unwrap()
+    else {
+        panic!("no costs");
+    };
+    assert_eq!(cost.unpriced, 3);
 }
 
 #[test]

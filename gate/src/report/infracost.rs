@@ -119,12 +119,6 @@ impl Document {
         if self.has_errors {
             return bad("Infracost reports errors for a project");
         }
-        if self.unsupported > 0 {
-            return Err(BadReport::new(format!(
-                "Infracost does not know the price of everything: it does not support {} resources",
-                self.unsupported
-            )));
-        }
         let Some(total) = self.total else {
             return bad("the report has no totalMonthlyCost");
         };
@@ -134,6 +128,7 @@ impl Document {
             .transpose()?
             .filter(|past| self.is_diff || !past.is_zero());
         Ok(Cost {
+            unpriced: self.unsupported,
             currency,
             monthly: amount(&total)?,
             past_monthly,

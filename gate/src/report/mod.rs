@@ -167,6 +167,9 @@ pub struct Cost {
     pub currency: String,
     /// A month.
     pub monthly: Decimal,
+    /// Resources whose price Infracost does not know: they are in neither sum.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unpriced: u64,
     /// A month of what the report compares with; absent when it compares with nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past_monthly: Option<Decimal>,

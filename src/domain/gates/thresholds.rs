@@ -210,7 +210,7 @@ fn costs(
         Some(format!("{} {currency} {what} (at most {most})", money(is)))
     })
     .collect::<Vec<_>>();
-    let message = if too_much.is_empty() {
+    let mut message = if too_much.is_empty() {
         let sign = if more < Decimal::ZERO { "less" } else { "more" };
         let change = money(more.abs());
         format!(
@@ -220,6 +220,10 @@ fn costs(
     } else {
         format!("too expensive: {}", too_much.join(", "))
     };
+    if cost.unpriced > 0 {
+        let resources = cost.unpriced;
+        message = format!("{message}; {resources} resources without a known price are not in it");
+    }
     Ok(Compared {
         passed: too_much.is_empty(),
         message,

@@ -184,6 +184,7 @@ fn without_a_test_that_ran_nothing_was_tested() {
 fn of_cost(monthly: &str, past: Option<&str>, value: Value, baseline: &[(&str, &str)]) -> Compared {
     let report = Report::Cost(Cost {
         currency: "USD".into(),
+        unpriced: 0,
         monthly: monthly.parse().unwrap(),
         past_monthly: past.map(|past| past.parse().unwrap()),
     });
