@@ -15,29 +15,29 @@ use tempfile::TempDir;
 
 use crate::double::{Auth, Lie, On, Options, PASSWORD, RegistryDouble, USER, error};
 
-const NAME: &str = "team/platform";
+pub(crate) const NAME: &str = "team/platform";
 const MANIFEST: &str =
     "apiVersion: floe.dev/v1\nkind: Manifest\nmetadata: {name: acme, version: \"1.2.3\"}\n";
 
-struct Bench {
-    double: RegistryDouble,
+pub(crate) struct Bench {
+    pub(crate) double: RegistryDouble,
     folder: TempDir,
 }
 
 impl Bench {
-    async fn new(options: Options) -> Self {
+    pub(crate) async fn new(options: Options) -> Self {
         let double = RegistryDouble::start(options).await;
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("out")).unwrap();
         Self { double, folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Stores files as `floe platform publish` packs them.
-    fn publish(&self, files: &[(&str, &str)]) -> Digest {
+    pub(crate) fn publish(&self, files: &[(&str, &str)]) -> Digest {
         let files = files
             .iter()
             .map(|(path, text)| SourceFile {
@@ -80,7 +80,7 @@ impl Bench {
     }
 
     /// Runs the binary, while the double goes on answering.
-    fn floe(&self, verb: &str, digest: &Digest, more: &[&str]) -> Output {
+    pub(crate) fn floe(&self, verb: &str, digest: &Digest, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
         command
             .args(["gate", verb, "--reference"])
@@ -93,11 +93,11 @@ impl Bench {
         tokio::task::block_in_place(|| command.output().unwrap())
     }
 
-    fn fetch(&self, digest: &Digest) -> Output {
+    pub(crate) fn fetch(&self, digest: &Digest) -> Output {
         self.floe("fetch", digest, &["--plain-http"])
     }
 
-    fn validate(&self, digest: &Digest) -> (Output, Summary) {
+    pub(crate) fn validate(&self, digest: &Digest) -> (Output, Summary) {
         let output = self.floe(
             "validate",
             digest,
@@ -107,12 +107,12 @@ impl Bench {
         (output, summary)
     }
 
-    fn last_word(&self) -> String {
+    pub(crate) fn last_word(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap()
     }
 
     /// Every file below the folder, by relative path.
-    fn written(&self) -> Vec<String> {
+    pub(crate) fn written(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.path("out"), "", &mut found);
         found.sort();
@@ -120,7 +120,7 @@ impl Bench {
     }
 }
 
-fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+pub(crate) fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.file_type().unwrap().is_dir() {
@@ -131,7 +131,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
     }
 }
 
-fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 

@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod image_layout;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod reading;
@@ -22,6 +24,8 @@ mod reading;
 mod records;
 #[cfg(test)]
 mod tagging;
+#[cfg(test)]
+mod unpacking;
 
 #[cfg(test)]
 use floe::domain::artifact::Tag;

@@ -2,12 +2,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::domain::artifact::{Digest, Repository};
+use crate::domain::artifact::{Digest, Repository, Tag};
 
 /// What the operator's image does in the Pods of gates.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum GateCommand {
-    /// Write the files of an artifact into a folder, one for each layer with a title.
+    /// Write the files of an artifact into a folder: layers with a title, and what known archives hold.
     Fetch(FetchArguments),
     /// Fetch an artifact and check its documents: form, version, literal secrets.
     // Its own --version takes the place of the one that prints the program's version.
@@ -19,6 +19,12 @@ pub(in crate::cli) enum GateCommand {
 pub(in crate::cli) struct FetchArguments {
     #[command(flatten)]
     pub(super) source: Source,
+    /// Folder for the whole artifact as an OCI image layout; it must exist.
+    #[arg(long)]
+    pub(super) layout: Option<PathBuf>,
+    /// Name of the artifact in that layout, such as its version. Tools need none for a single artifact.
+    #[arg(long, requires = "layout")]
+    pub(super) layout_name: Option<Tag>,
     /// Program to copy for the gate's container.
     #[arg(long, requires = "bin_to")]
     pub(super) bin_from: Option<PathBuf>,

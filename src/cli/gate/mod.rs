@@ -1,60 +1,36 @@
 //! `floe gate fetch` and `floe gate validate`: what runs in our image inside gate Pods.
 
 mod args;
+mod fetch;
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use floe_gate::tail::{Stream, Tail, cut_end};
+use floe_gate::tail::{Stream, Tail};
 use floe_gate::{Summary, rfc3339};
 use tokio::io::AsyncReadExt as _;
 
 pub(super) use args::GateCommand;
-use args::{FetchArguments, Source, ValidateArguments};
+use args::{Source, ValidateArguments};
 
 use super::{ExitCode, output};
 use crate::domain::compliance::{self, Input, MAX_DOCUMENT_BYTES};
 use crate::effects::clock;
-use crate::effects::fetch::{FetchError, Fetched, copy_program, fetch};
+use crate::effects::fetch::{self as files, FetchError, Fetched};
 use crate::effects::registry::{Access, Registry, login_for};
 
 /// How often a registry that does not answer is asked, and how long before the second try. A Pod is
 /// not started again for it.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Most bytes of an error as the last word of a container.
-const MAX_LAST_WORD: usize = 1024;
 
 /// Runs one of the commands.
 pub(super) async fn run(command: GateCommand) -> ExitCode {
     match command {
-        GateCommand::Fetch(arguments) => run_fetch(&arguments).await,
+        GateCommand::Fetch(arguments) => fetch::run(&arguments).await,
         GateCommand::Validate(arguments) => run_validate(&arguments).await,
     }
-}
-
-async fn run_fetch(arguments: &FetchArguments) -> ExitCode {
-    let source = &arguments.source;
-    match fetch_all(arguments).await {
-        Ok(fetched) => output::text(&lines(&fetched)),
-        Err(message) => {
-            let mut last_word = message.clone();
-            cut_end(&mut last_word, MAX_LAST_WORD);
-            let code = output::failure(ExitCode::Unexpected, &message);
-            write_last_word(source, last_word.as_bytes(), code).await
-        }
-    }
-}
-
-async fn fetch_all(arguments: &FetchArguments) -> Result<Fetched, String> {
-    let fetched = fetch_files(&arguments.source).await?;
-    if let (Some(from), Some(to)) = (&arguments.bin_from, &arguments.bin_to) {
-        copy_program(from, to)
-            .await
-            .map_err(|error| error.to_string())?;
-    }
-    Ok(fetched)
 }
 
 async fn run_validate(arguments: &ValidateArguments) -> ExitCode {
@@ -127,16 +103,23 @@ async fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+async fn fetch_files(source: &Source) -> Result<Fetched, String> {
+    let registry = open(source).await?;
+    let (repository, digest) = &source.reference;
+    retrying(|| files::fetch(&registry, repository, digest, &source.out)).await
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a program that runs once has nobody who looks again"
 )]
-async fn fetch_files(source: &Source) -> Result<Fetched, String> {
-    let registry = open(source).await?;
-    let (repository, digest) = &source.reference;
+async fn retrying<T, F>(attempt: impl Fn() -> F) -> Result<T, String>
+where
+    F: Future<Output = Result<T, FetchError>>,
+{
     let mut pause = FIRST_PAUSE;
     for _ in 1..ATTEMPTS {
-        match fetch(&registry, repository, digest, &source.out).await {
+        match attempt().await {
             Err(error) if error.is_transient() => {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
@@ -144,9 +127,7 @@ async fn fetch_files(source: &Source) -> Result<Fetched, String> {
             other => return other.map_err(|error| error.to_string()),
         }
     }
-    fetch(&registry, repository, digest, &source.out)
-        .await
-        .map_err(|error: FetchError| error.to_string())
+    attempt().await.map_err(|error| error.to_string())
 }
 
 async fn open(source: &Source) -> Result<Registry, String> {

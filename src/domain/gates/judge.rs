@@ -2,7 +2,6 @@ use floe_gate::tail::cut_end;
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{ContainerFacts, ContainerState, Disruption, GateFacts, PodFacts};
-use super::spec::not_again;
 use super::state::{GateOutcome, GateResult, GateState, Limits, Terms};
 use super::verdict::{Verdict, fetch_failure, foreign, verdict_of, with_reason};
 
@@ -33,11 +32,11 @@ pub fn judge(facts: &GateFacts, terms: &Terms<'_>, now: Timestamp) -> GateState 
     }
 }
 
-struct Case<'a> {
-    facts: &'a GateFacts,
-    limits: Limits,
-    terms: &'a Terms<'a>,
-    now: Timestamp,
+pub(super) struct Case<'a> {
+    pub(super) facts: &'a GateFacts,
+    pub(super) limits: Limits,
+    pub(super) terms: &'a Terms<'a>,
+    pub(super) now: Timestamp,
 }
 
 impl Case<'_> {
@@ -104,54 +103,6 @@ impl Case<'_> {
             return self.error(pod, "its Pod ended without a result".into());
         }
         self.unfinished(pod)
-    }
-
-    /// The last try has failed, and it is not the last one: Kubernetes starts another Pod, or the Job has
-    /// completed with a Pod that is not seen yet.
-    fn waits_for_another_try(
-        &self,
-        pod: &PodFacts,
-        gate: &ContainerFacts,
-        verdict: &Verdict,
-    ) -> Option<GateState> {
-        let ContainerState::Terminated { exit_code, .. } = &gate.state else {
-            return None;
-        };
-        if *exit_code == 0 || self.limits.retries == 0 || pod.disruption.is_some() {
-            return None;
-        }
-        if let Some(end) = self.facts.job_end.as_ref().filter(|end| end.complete) {
-            let message = "its result was lost: the Job completed, but its Pod is gone";
-            return Some(self.after_late_pod(end.at, message.to_owned()));
-        }
-        if not_again(self.terms.report).contains(exit_code) {
-            return None;
-        }
-        self.tried_again(&gate.state, &verdict.message)
-    }
-
-    /// It is tried again, as long as the Job has not ended, tries are left, and Kubernetes is not late.
-    fn tried_again(&self, last: &ContainerState, why: &str) -> Option<GateState> {
-        let attempts = self.facts.attempts.max(1);
-        if self.facts.job_end.is_some() || attempts > self.limits.retries {
-            return None;
-        }
-        // The pause of the Job controller: 10 s, doubled with each failure.
-        let pause = 10u32.saturating_mul(1 << (attempts - 1).min(6));
-        let since = last.finished_at().unwrap_or(self.facts.created);
-        let end = later(
-            since,
-            pause.saturating_add(self.limits.start_timeout_seconds),
-        );
-        (self.now < end).then(|| GateState::Running {
-            since,
-            doing: format!(
-                "is tried again: try {attempts} of {} failed ({})",
-                self.limits.retries + 1,
-                foreign(why)
-            ),
-            look_again_at: Some(end),
-        })
     }
 
     /// No container has said a last word, and nothing from outside has ended the Pod.
@@ -300,7 +251,7 @@ impl Case<'_> {
     }
 
     /// The Job has ended: an error, unless the Pod's last state is only late.
-    fn after_late_pod(&self, ended: Timestamp, message: String) -> GateState {
+    pub(super) fn after_late_pod(&self, ended: Timestamp, message: String) -> GateState {
         let end = later(ended, LATE_POD_SECONDS);
         if self.now < end {
             return GateState::Running {
@@ -369,7 +320,7 @@ fn image_patience(reason: &str) -> Option<u32> {
     }
 }
 
-fn later(time: Timestamp, seconds: u32) -> Timestamp {
+pub(super) fn later(time: Timestamp, seconds: u32) -> Timestamp {
     time.saturating_add(SignedDuration::from_secs(i64::from(seconds)))
         .unwrap_or(Timestamp::MAX)
 }

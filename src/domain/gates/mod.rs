@@ -9,6 +9,7 @@ mod report;
 mod spec;
 mod state;
 mod thresholds;
+mod tries;
 mod verdict;
 
 pub use facts::{ContainerFacts, ContainerState, Disruption, GateFacts, JobEnd, PodFacts};

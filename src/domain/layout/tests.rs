@@ -1,4 +1,7 @@
+use jiff::Timestamp;
+
 use super::*;
+use crate::domain::artifact::Digest;
 
 fn file(path: &str, text: &str) -> SourceFile {
     SourceFile {
@@ -215,4 +218,87 @@ fn layer(path: &str, size: u64) -> serde_json::Value {
         "size": size,
         "annotations": { TITLE: path },
     })
+}
+
+#[test]
+fn known_tar_layers_are_archives_for_a_gate_and_nothing_for_the_check() {
+    let manifest = json_of(
+        "application/vnd.cncf.flux.config.v1+json",
+        &[
+            untitled("application/vnd.cncf.flux.content.v1.tar+gzip"),
+            untitled("application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+            untitled("application/vnd.oci.image.layer.v1.tar+gzip"),
+            untitled("application/vnd.oci.image.layer.v1.tar"),
+            untitled("application/vnd.oci.image.layer.v1.tar+zstd"),
+            untitled("application/vnd.cncf.helm.chart.provenance.v1.prov"),
+        ],
+    );
+    let found = contents_of(manifest.as_bytes()).unwrap();
+    let packed: Vec<bool> = found.archives.iter().map(|layer| layer.gzip).collect();
+    assert_eq!(packed, [true, true, true, false]);
+    assert_eq!(found.skipped.len(), 2);
+    assert!(
+        found.skipped[0].contains("zstd, which floe does not unpack"),
+        "{:?}",
+        found.skipped
+    );
+    let checked = files_of(manifest.as_bytes()).unwrap();
+    assert_eq!((checked.archives.len(), checked.skipped.len()), (0, 6));
+}
+
+#[test]
+fn a_container_image_is_not_unpacked_and_one_line_says_so() {
+    for config in [
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+    ] {
+        let layers = [
+            untitled("application/vnd.oci.image.layer.v1.tar+gzip"),
+            untitled("application/vnd.oci.image.layer.v1.tar"),
+        ];
+        let found = contents_of(json_of(config, &layers).as_bytes()).unwrap();
+        assert!(found.archives.is_empty());
+        let [line] = found.skipped.as_slice() else {
+            panic!("{:?}", found.skipped);
+        };
+        assert!(line.contains("container image: its 2 layers"), "{line}");
+    }
+}
+
+#[test]
+fn a_folder_as_oras_packs_it_is_an_archive_for_a_gate_and_a_file_for_the_check() {
+    let folder = |title: &str| {
+        let mut layer = layer(title, 5);
+        layer["annotations"]["io.deis.oras.content.unpack"] = "true".into();
+        json_of("application/vnd.oci.empty.v1+json", &[layer])
+    };
+    let found = contents_of(folder("docs").as_bytes()).unwrap();
+    assert_eq!(found.files.len(), 0);
+    assert_eq!(found.archives[0].within.as_deref(), Some("docs"));
+    assert_eq!(files_of(folder("docs").as_bytes()).unwrap().files.len(), 1);
+    let here = contents_of(folder(".").as_bytes()).unwrap();
+    assert_eq!(here.archives[0].within, None);
+    let refused = contents_of(folder("../docs").as_bytes());
+    assert!(matches!(refused, Err(LayoutError::UnsafePath { .. })));
+}
+
+#[test]
+fn archives_are_counted_and_their_packed_sizes_are_part_of_the_total() {
+    let kind = "application/vnd.oci.image.layer.v1.tar";
+    let of = |layers: &[serde_json::Value]| contents_of(json_of("x", layers).as_bytes());
+    let many = vec![untitled(kind); MAX_ARCHIVES + 1];
+    assert!(of(&many[1..]).is_ok());
+    assert_eq!(of(&many), Err(LayoutError::TooManyArchives(101)));
+    let mut large = untitled(kind);
+    large["size"] = MAX_TOTAL_BYTES.into();
+    let refused = of(&[large, layer("a", 1)]);
+    assert_eq!(refused, Err(LayoutError::TooLarge(MAX_TOTAL_BYTES + 1)));
+}
+
+fn json_of(config: &str, layers: &[serde_json::Value]) -> String {
+    serde_json::json!({"config": {"mediaType": config}, "layers": layers}).to_string()
+}
+
+fn untitled(media_type: &str) -> serde_json::Value {
+    serde_json::json!({"mediaType": media_type, "digest": Digest::of(b"tar"), "size": 3})
 }

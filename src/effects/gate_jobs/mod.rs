@@ -6,6 +6,7 @@ mod build;
 mod facts;
 mod pod;
 mod start;
+mod volumes;
 
 pub use build::build_job;
 pub use facts::facts_of;

@@ -1,11 +1,16 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, KeyToPath, PodSecurityContext, PodSpec,
-    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EnvVar, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::volumes::{
+    ARTIFACT, ARTIFACT_DIR, BIN, CA_DIR, CREDENTIALS_DIR, DOCKER_CONFIG_DIR, HOME, HOME_DIR,
+    LAYOUT, LAYOUT_DIR, REPORT, REPORT_FILE, TMP, command_credentials, mount, secret_mounts,
+    volumes,
+};
 use crate::domain::compliance::RuleSet;
 use crate::domain::gates::{FETCH_CONTAINER, GATE_CONTAINER, GateKind, JobRequest, ReportRules};
 
@@ -16,30 +21,10 @@ const GRACE_SECONDS: i64 = 5;
 /// How much later than all other limits the Pod's own deadline comes, in seconds: it is a backstop.
 const DEADLINE_SLACK_SECONDS: i64 = 60;
 
-const ARTIFACT_DIR: &str = "/floe/artifact";
-const BIN_DIR: &str = "/floe/bin";
-const HOME_DIR: &str = "/floe/home";
 const FLOE_GATE_IN_IMAGE: &str = "/usr/local/bin/floe-gate";
 const FLOE_GATE: &str = "/floe/bin/floe-gate";
-const CREDENTIALS_DIR: &str = "/floe/credentials";
 /// Where Kubernetes reads the last word of a container: its own default, written down.
 const TERMINATION_LOG: &str = "/dev/termination-log";
-const CA_DIR: &str = "/floe/ca";
-const REPORT_DIR: &str = "/floe/report";
-const REPORT_FILE: &str = "/floe/report/report";
-const LAYOUT_DIR: &str = "/floe/layout";
-/// Credentials for the command, when the gate asks for some; those of `fetch` are never its own.
-const DOCKER_CONFIG_DIR: &str = "/floe/registry";
-const DOCKER_CONFIG_VOLUME: &str = "registry";
-
-/// Writable folders: name of the volume, path, and how much may be written.
-const ARTIFACT: (&str, &str, &str) = ("artifact", ARTIFACT_DIR, "128Mi");
-const BIN: (&str, &str, &str) = ("bin", BIN_DIR, "16Mi");
-const TMP: (&str, &str, &str) = ("tmp", "/tmp", "1Gi");
-const HOME: (&str, &str, &str) = ("home", HOME_DIR, "1Gi");
-const REPORT: (&str, &str, &str) = ("report", REPORT_DIR, "64Mi");
-const LAYOUT: (&str, &str, &str) = ("layout", LAYOUT_DIR, "3Gi");
-
 /// The Pod of a gate.
 pub(super) fn pod_spec(request: &JobRequest) -> PodSpec {
     let own_check = request.spec.kind == GateKind::PolicyCompliance;
@@ -118,6 +103,10 @@ fn fetch_container(request: &JobRequest) -> Container {
     ];
     if request.spec.layout {
         args.extend(["--layout".to_owned(), LAYOUT_DIR.to_owned()]);
+        args.extend([
+            "--layout-name".to_owned(),
+            request.version.replace('+', "_"),
+        ]);
         mounts.push(mount(&LAYOUT, false));
     }
     mounts.extend(secret_mounts(request));
@@ -151,7 +140,7 @@ fn gate_container(request: &JobRequest) -> Container {
         mounts.push(mount(&LAYOUT, true));
     }
     if spec.credentials_secret.is_some() {
-        mounts.push(mount(&(DOCKER_CONFIG_VOLUME, DOCKER_CONFIG_DIR, ""), true));
+        mounts.push(command_credentials());
     }
     command.push("--".to_owned());
     command.extend(spec.command.iter().cloned());
@@ -305,93 +294,6 @@ fn variable(name: &str, value: &str) -> EnvVar {
         name: name.to_owned(),
         value: Some(value.to_owned()),
         value_from: None,
-    }
-}
-
-fn volumes(request: &JobRequest, own_check: bool) -> Vec<Volume> {
-    let mut folders = vec![ARTIFACT, TMP, HOME];
-    if !own_check {
-        folders.push(BIN);
-    }
-    if request.spec.report.is_some() {
-        folders.push(REPORT);
-    }
-    if request.spec.layout {
-        folders.push(LAYOUT);
-    }
-    let mut volumes: Vec<Volume> = folders
-        .iter()
-        .map(|(name, _, limit)| Volume {
-            name: (*name).to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(Quantity((*limit).to_owned())),
-                medium: None,
-            }),
-            ..Volume::default()
-        })
-        .collect();
-    if let Some(secret) = &request.credentials_secret {
-        volumes.push(secret_volume(
-            "credentials",
-            secret,
-            ".dockerconfigjson",
-            "config.json",
-        ));
-    }
-    if let Some(secret) = &request.spec.credentials_secret {
-        volumes.push(secret_volume(
-            DOCKER_CONFIG_VOLUME,
-            secret,
-            ".dockerconfigjson",
-            "config.json",
-        ));
-    }
-    if let Some(secret) = &request.ca_secret {
-        volumes.push(secret_volume("ca", secret, "ca.crt", "ca.crt"));
-    }
-    volumes
-}
-
-/// One key of a Secret, as one file; its other keys are not for us.
-fn secret_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.to_owned()),
-            default_mode: Some(0o440),
-            items: Some(vec![KeyToPath {
-                key: key.to_owned(),
-                path: path.to_owned(),
-                mode: None,
-            }]),
-            optional: Some(false),
-        }),
-        ..Volume::default()
-    }
-}
-
-fn secret_mounts(request: &JobRequest) -> Vec<VolumeMount> {
-    let secrets = [
-        (
-            request.credentials_secret.is_some(),
-            "credentials",
-            CREDENTIALS_DIR,
-        ),
-        (request.ca_secret.is_some(), "ca", CA_DIR),
-    ];
-    secrets
-        .into_iter()
-        .filter(|(wanted, _, _)| *wanted)
-        .map(|(_, name, path)| mount(&(name, path, ""), true))
-        .collect()
-}
-
-fn mount((name, path, _): &(&str, &str, &str), read_only: bool) -> VolumeMount {
-    VolumeMount {
-        name: (*name).to_owned(),
-        mount_path: (*path).to_owned(),
-        read_only: read_only.then_some(true),
-        ..VolumeMount::default()
     }
 }
 
