@@ -541,7 +541,7 @@ fn every_gate_of_the_library_is_accepted_and_named_in_its_page() {
             page.contains(&format!("(../examples/gates/{file})")),
             "docs/gates.md lacks {file}"
         );
-        if !path.extension().is_some_and(|ending| ending == "yaml") {
+        if path.extension().is_none_or(|ending| ending != "yaml") {
             continue;
         }
         files += 1;
@@ -555,10 +555,10 @@ fn every_gate_of_the_library_is_accepted_and_named_in_its_page() {
             .lines()
             .find(|line| line.starts_with(&format!("| [`{file}`]")));
         let row = row.expect("the page has a row for it");
-        let format = gate
-            .report
-            .as_ref()
-            .map_or("none".to_owned(), |report| format!("`{:?}`", report.format));
+        let format = gate.report.as_ref().map_or_else(
+            || "none".to_owned(),
+            |report| format!("`{:?}`", report.format),
+        );
         for word in [format!("{:?}", gate.gate_type), format] {
             assert!(
                 row.contains(&format!("| {word} |")),

@@ -12,109 +12,125 @@ const THRESHOLDS: &str = "/spec/gates/0/thresholds";
 const CREDENTIALS: &str = "/spec/gates/0/credentials";
 const ARTIFACT: &str = "/spec/artifacts/0";
 
-/// Fields that a gate does not have.
-pub fn unknown() -> Vec<(&'static str, &'static str, Value)> {
-    let privileged =
-        json!({ "privileged": true, "runAsUser": 0, "capabilities": { "add": ["SYS_ADMIN"] } });
-    let host = json!([{ "name": "host", "hostPath": { "path": "/" } }]);
-    let mounts = json!([{ "name": "host", "mountPath": "/host" }]);
-    let container = json!([{ "name": "x", "image": "x", "securityContext": privileged, "volumeMounts": mounts }]);
-    let exec = json!({ "exec": { "command": ["sh"] } });
-    let pod =
-        json!({ "hostNetwork": true, "hostPID": true, "containers": container, "volumes": host });
-    let secret = json!({ "secretKeyRef": { "name": "registry", "key": ".dockerconfigjson" } });
-    vec![
-        (GATE, "hostNetwork", json!(true)),
-        (GATE, "hostPID", json!(true)),
-        (GATE, "hostIPC", json!(true)),
-        (GATE, "hostUsers", json!(true)),
-        (GATE, "hostPath", json!("/")),
+/// Place, name and value of a field.
+pub type Field = (&'static str, &'static str, Value);
+
+/// Fields that a policy does not have.
+pub fn unknown() -> Vec<Field> {
+    [of_a_pod(), of_a_container(), of_a_job(), elsewhere()].concat()
+}
+
+fn privileged() -> Value {
+    json!({ "privileged": true, "runAsUser": 0, "capabilities": { "add": ["SYS_ADMIN"] } })
+}
+
+fn host() -> Value {
+    json!([{ "name": "host", "hostPath": { "path": "/" } }])
+}
+
+fn mounts() -> Value {
+    json!([{ "name": "host", "mountPath": "/host" }])
+}
+
+fn containers() -> Value {
+    json!([{ "name": "x", "image": "x", "securityContext": privileged(), "volumeMounts": mounts() }])
+}
+
+fn pod() -> Value {
+    json!({ "hostNetwork": true, "hostPID": true, "containers": containers(), "volumes": host() })
+}
+
+fn of_a_pod() -> Vec<Field> {
+    let fields = [
+        ("hostNetwork", json!(true)),
+        ("hostPID", json!(true)),
+        ("hostIPC", json!(true)),
+        ("hostUsers", json!(true)),
         (
-            GATE,
             "hostAliases",
             json!([{ "ip": "10.0.0.1", "hostnames": ["registry.example"] }]),
         ),
-        (GATE, "privileged", json!(true)),
-        (GATE, "securityContext", privileged.clone()),
-        (GATE, "podSecurityContext", privileged.clone()),
-        (GATE, "serviceAccountName", json!("floe")),
-        (GATE, "serviceAccount", json!("floe")),
-        (GATE, "automountServiceAccountToken", json!(true)),
-        (GATE, "volumes", host.clone()),
-        (GATE, "volumeMounts", mounts.clone()),
+        ("podSecurityContext", privileged()),
+        ("serviceAccountName", json!("floe")),
+        ("serviceAccount", json!("floe")),
+        ("automountServiceAccountToken", json!(true)),
+        ("volumes", host()),
+        ("initContainers", containers()),
+        ("containers", containers()),
+        ("sidecars", containers()),
+        ("ephemeralContainers", containers()),
+        ("nodeName", json!("control-plane")),
         (
-            GATE,
-            "volumeDevices",
-            json!([{ "name": "host", "devicePath": "/dev/sda" }]),
-        ),
-        (GATE, "initContainers", container.clone()),
-        (GATE, "containers", container.clone()),
-        (GATE, "sidecars", container.clone()),
-        (GATE, "ephemeralContainers", container.clone()),
-        (GATE, "lifecycle", json!({ "postStart": exec })),
-        (GATE, "livenessProbe", exec.clone()),
-        (
-            GATE,
-            "envFrom",
-            json!([{ "secretRef": { "name": "registry" } }]),
-        ),
-        (GATE, "workingDir", json!("/host")),
-        (
-            GATE,
-            "terminationMessagePath",
-            json!("/floe/artifact/manifest.yaml"),
-        ),
-        (
-            GATE,
-            "terminationMessagePolicy",
-            json!("FallbackToLogsOnError"),
-        ),
-        (GATE, "podSpecPatch", json!(pod.to_string())),
-        (GATE, "podTemplate", json!({ "spec": pod })),
-        (GATE, "template", json!({ "spec": pod })),
-        (GATE, "spec", pod.clone()),
-        (
-            GATE,
-            "patches",
-            json!([{ "op": "add", "path": "/spec/template/spec/hostNetwork", "value": true }]),
-        ),
-        (GATE, "nodeName", json!("control-plane")),
-        (
-            GATE,
             "nodeSelector",
             json!({ "node-role.kubernetes.io/control-plane": "" }),
         ),
-        (GATE, "tolerations", json!([{ "operator": "Exists" }])),
-        (GATE, "affinity", json!({ "nodeAffinity": {} })),
-        (GATE, "priorityClassName", json!("system-node-critical")),
-        (GATE, "runtimeClassName", json!("unconfined")),
-        (GATE, "imagePullSecrets", json!([{ "name": "registry" }])),
-        (GATE, "imagePullPolicy", json!("Never")),
-        (GATE, "restartPolicy", json!("OnFailure")),
-        (GATE, "shareProcessNamespace", json!(true)),
+        ("tolerations", json!([{ "operator": "Exists" }])),
+        ("affinity", json!({ "nodeAffinity": {} })),
+        ("priorityClassName", json!("system-node-critical")),
+        ("runtimeClassName", json!("unconfined")),
+        ("imagePullSecrets", json!([{ "name": "registry" }])),
+        ("restartPolicy", json!("OnFailure")),
+        ("shareProcessNamespace", json!(true)),
+        ("labels", json!({ "app.kubernetes.io/managed-by": "me" })),
         (
-            GATE,
-            "ports",
-            json!([{ "containerPort": 80, "hostPort": 80 }]),
-        ),
-        (
-            GATE,
-            "labels",
-            json!({ "app.kubernetes.io/managed-by": "me" }),
-        ),
-        (
-            GATE,
             "annotations",
             json!({ "container.apparmor.security.beta.kubernetes.io/gate": "unconfined" }),
         ),
-        (GATE, "metadata", json!({ "namespace": "kube-system" })),
-        (GATE, "namespace", json!("kube-system")),
-        (GATE, "backoffLimit", json!(1000)),
-        (GATE, "podFailurePolicy", json!({ "rules": [] })),
-        (GATE, "runAsGroup", json!(0)),
-        (GATE, "run_as_user", json!(0)),
-        (GATE, "Command", json!(["sh"])),
-        (ENV, "valueFrom", secret.clone()),
+    ];
+    fields.map(|(field, value)| (GATE, field, value)).into()
+}
+
+fn of_a_container() -> Vec<Field> {
+    let exec = json!({ "exec": { "command": ["sh"] } });
+    let fields = [
+        ("privileged", json!(true)),
+        ("hostPath", json!("/")),
+        ("securityContext", privileged()),
+        ("volumeMounts", mounts()),
+        (
+            "volumeDevices",
+            json!([{ "name": "host", "devicePath": "/dev/sda" }]),
+        ),
+        ("lifecycle", json!({ "postStart": exec })),
+        ("livenessProbe", exec),
+        ("envFrom", json!([{ "secretRef": { "name": "registry" } }])),
+        ("workingDir", json!("/host")),
+        (
+            "terminationMessagePath",
+            json!("/floe/artifact/manifest.yaml"),
+        ),
+        ("terminationMessagePolicy", json!("FallbackToLogsOnError")),
+        ("imagePullPolicy", json!("Never")),
+        ("ports", json!([{ "containerPort": 80, "hostPort": 80 }])),
+        ("runAsGroup", json!(0)),
+        ("run_as_user", json!(0)),
+        ("Command", json!(["sh"])),
+    ];
+    fields.map(|(field, value)| (GATE, field, value)).into()
+}
+
+fn of_a_job() -> Vec<Field> {
+    let fields = [
+        ("podSpecPatch", json!(pod().to_string())),
+        ("podTemplate", json!({ "spec": pod() })),
+        ("template", json!({ "spec": pod() })),
+        ("spec", pod()),
+        (
+            "patches",
+            json!([{ "op": "add", "path": "/spec/template/spec/hostNetwork", "value": true }]),
+        ),
+        ("metadata", json!({ "namespace": "kube-system" })),
+        ("namespace", json!("kube-system")),
+        ("backoffLimit", json!(1000)),
+        ("podFailurePolicy", json!({ "rules": [] })),
+    ];
+    fields.map(|(field, value)| (GATE, field, value)).into()
+}
+
+fn elsewhere() -> Vec<Field> {
+    let secret = json!({ "secretKeyRef": { "name": "registry", "key": ".dockerconfigjson" } });
+    vec![
+        (ENV, "valueFrom", secret),
         (ENV, "fieldRef", json!({ "fieldPath": "metadata.uid" })),
         (RESOURCES, "limits", json!({ "devices.example/host": "1" })),
         (RESOURCES, "claims", json!([{ "name": "host" }])),
@@ -127,9 +143,9 @@ pub fn unknown() -> Vec<(&'static str, &'static str, Value)> {
             "items",
             json!([{ "key": "signing.key", "path": "config.json" }]),
         ),
-        (SPEC, "podTemplate", json!({ "spec": pod })),
+        (SPEC, "podTemplate", json!({ "spec": pod() })),
         (SPEC, "serviceAccountName", json!("floe")),
-        (SPEC, "podSpecPatch", json!(pod.to_string())),
+        (SPEC, "podSpecPatch", json!(pod().to_string())),
         (SPEC, "skipPolicyCompliance", json!(true)),
         (ARTIFACT, "hostPath", json!("/")),
         (ARTIFACT, "insecureSkipTLSVerify", json!(true)),
@@ -137,7 +153,7 @@ pub fn unknown() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// Values that a field is not made for.
-pub fn misused() -> Vec<(&'static str, &'static str, Value)> {
+pub fn misused() -> Vec<Field> {
     let words =
         "x\"}],\"hostNetwork\":true,\"x\":[{\"x\":\"\nhostNetwork: true\n$(HOME) ; --privileged";
     let variable = |name: &str| json!([{ "name": name, "value": "forged" }]);
