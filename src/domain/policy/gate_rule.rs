@@ -41,23 +41,9 @@ impl GateRule {
     /// # Errors
     /// An exception whose last day is no date.
     pub(super) fn policy_compliance(policy: &api::EnvironmentPolicySpec) -> Result<Self, String> {
-        let exceptions = policy.policy_exceptions.iter().map(|one| {
-            let expires = day("policyExceptions", &one.expires)?;
-            Ok(Exception {
-                rule: one.rule.clone(),
-                path: one.path.clone(),
-                reason: one.reason.clone(),
-                expires,
-            })
-        });
-        let rules = RuleSet {
-            rules: policy.policy_rules.iter().map(rule).collect(),
-            exceptions: exceptions.collect::<Result<_, String>>()?,
-            require_manifest: policy.require_manifest,
-        };
         Ok(Self {
             name: POLICY_COMPLIANCE.to_owned(),
-            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS, rules),
+            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS, rule_set(policy)?),
             on_failure: OnFailure::Block,
             start_timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
             cache_for_seconds: None,
@@ -73,13 +59,6 @@ impl GateRule {
         });
         let resources = gate.resources.clone().unwrap_or_default();
         let kind = kind(gate.gate_type);
-        let report = report(gate)?;
-        let relative = report
-            .as_ref()
-            .is_some_and(ReportRules::compares_with_last_promotion);
-        if relative && gate.cache_for.is_some() {
-            return Err("a result that was compared with the last promotion cannot count again: leave cacheFor out".to_owned());
-        }
         Ok(Self {
             name: gate.name.clone(),
             spec: GateSpec {
@@ -90,7 +69,7 @@ impl GateRule {
                 env: env.collect(),
                 timeout_seconds: timeout("timeout", gate.timeout.as_deref())?,
                 retries: retries(gate.retries)?,
-                report,
+                report: report(gate)?,
                 layout: gate.layout,
                 credentials_secret: gate
                     .credentials
@@ -110,6 +89,27 @@ impl GateRule {
                 .transpose()?,
         })
     }
+}
+
+/// What an environment asks of the documents of an artifact.
+///
+/// # Errors
+/// An exception whose last day is no date.
+pub fn rule_set(policy: &api::EnvironmentPolicySpec) -> Result<RuleSet, String> {
+    let exceptions = policy.policy_exceptions.iter().map(|one| {
+        let expires = day("policyExceptions", &one.expires)?;
+        Ok(Exception {
+            rule: one.rule.clone(),
+            path: one.path.clone(),
+            reason: one.reason.clone(),
+            expires,
+        })
+    });
+    Ok(RuleSet {
+        rules: policy.policy_rules.iter().map(rule).collect(),
+        exceptions: exceptions.collect::<Result<_, String>>()?,
+        require_manifest: policy.require_manifest,
+    })
 }
 
 fn kind(of: api::GateType) -> GateKind {
