@@ -414,6 +414,7 @@ fn a_threshold_is_a_number_that_makes_sense() {
         cost("1200.50"),
         with_gate("retries", json!(5)),
         with_gate("cacheFor", json!("720h")),
+        cached(json!({ "metrics": [{ "name": "p95_ms", "max": "9" }] })),
     ]);
     refuses([
         scan(json!({ "critical": -1 })),
@@ -429,6 +430,7 @@ fn a_threshold_is_a_number_that_makes_sense() {
         with_gate("retries", json!(6)),
         with_gate("cacheFor", json!("59s")),
         with_gate("cacheFor", json!("721h")),
+        cached(json!({ "metrics": [{ "name": "p95_ms", "maxIncreasePercent": 10 }] })),
         with_gate("report", json!({ "format": "JUnit", "exitCodes": [0] })),
         with_gate("report", json!({ "format": "JUnit", "exitCodes": [126] })),
     ]);

@@ -23,6 +23,8 @@ use super::environment_policy::Credentials;
         .message("startTimeout must be from 30s to 1h"),
     validation = Rule::new("!has(self.cacheFor) || (duration(self.cacheFor) >= duration('1m') && duration(self.cacheFor) <= duration('720h'))")
         .message("cacheFor must be from 1m to 720h"),
+    validation = Rule::new("!has(self.cacheFor) || !has(self.thresholds) || !(has(self.thresholds.monthlyIncrease) || (has(self.thresholds.metrics) && self.thresholds.metrics.exists(m, has(m.maxIncreasePercent) || has(m.maxDecreasePercent))))")
+        .message("a result that was compared with the last promotion cannot count again: leave cacheFor out"),
     validation = Rule::new("self.type != 'SecurityScan' || (has(self.report) && self.report.format in ['Trivy', 'Grype', 'Sarif'])")
         .message("a SecurityScan needs a report in the format Trivy, Grype or Sarif"),
     validation = Rule::new("self.type != 'CostAnalysis' || (has(self.report) && self.report.format == 'Infracost')")
@@ -99,7 +101,8 @@ pub struct Gate {
     pub thresholds: Option<Thresholds>,
     /// How long a result Passed counts again for the same digest, in the same environment, under the same
     /// specification of the gate, as in `12h`: another Promotion then does not run the gate again. From 1m
-    /// to 720h, from the end of the command. Default: never.
+    /// to 720h, from the end of the command, and not beyond the last day of an exception. Not together with
+    /// thresholds that compare with the last promotion. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]+(s|m|h))+$"))]
     pub cache_for: Option<String>,

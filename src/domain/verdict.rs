@@ -75,7 +75,7 @@ pub fn state_of<'a>(
 }
 
 /// The results of an earlier request that count again: Passed under the same specification, on the same
-/// digest, and not longer ago than the gate says.
+/// digest, not longer ago than the gate says, and with no exception that has ended since.
 pub fn counting_again(
     planned: &[PlannedGate],
     earlier: &BTreeMap<String, ObservedGate>,
@@ -91,6 +91,11 @@ pub fn counting_again(
         let fits = result.outcome == GateOutcome::Passed
             && found.spec_hash == gate.spec_hash
             && ended <= now
+            && gate
+                .spec
+                .report
+                .as_ref()
+                .is_none_or(|rules| rules.same_exceptions(ended, now))
             && now < ended.saturating_add(cache).unwrap_or(ended);
         fits.then(|| (gate.name.clone(), found.clone()))
     };
@@ -167,3 +172,7 @@ fn failure(blocked: Vec<(GateOutcome, GateVerdict)>) -> Option<FailureReason> {
         Some(FailureReason::GateError(gates))
     }
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use floe_gate::report::{Format, Level};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,29 @@ pub struct ReportRules {
     /// Limits of measured values, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricRule>,
+}
+
+impl ReportRules {
+    /// Whether a result depends on what was promoted before.
+    pub fn compares_with_last_promotion(&self) -> bool {
+        let relative = |rule: &MetricRule| {
+            rule.max_increase_percent.is_some() || rule.max_decrease_percent.is_some()
+        };
+        self.monthly_increase.is_some() || self.metrics.values().any(relative)
+    }
+
+    /// Whether the same exceptions hold at both times.
+    pub fn same_exceptions(&self, then: Timestamp, now: Timestamp) -> bool {
+        let (then, now) = (day_of(then), day_of(now));
+        self.allow
+            .values()
+            .all(|last| (then <= *last) == (now <= *last))
+    }
+}
+
+/// The day in UTC: exceptions end with one.
+pub(super) fn day_of(time: Timestamp) -> Date {
+    time.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Limits of one measured value.

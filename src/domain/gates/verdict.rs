@@ -4,6 +4,7 @@ use floe_gate::{Finding, Severity, Summary};
 use jiff::Timestamp;
 
 use super::facts::ContainerState;
+use super::report::day_of;
 use super::state::{Found, GateOutcome, Terms};
 use super::thresholds::{Compared, compare};
 
@@ -123,8 +124,7 @@ fn said(
         (Some(rules), Some(report)) => {
             // The report carries no time of its own, and a Pod whose end is unknown proves no day.
             let ended = finished_at.ok_or("its node does not say when it ended")?;
-            let day = ended.to_zoned(jiff::tz::TimeZone::UTC).date();
-            let compared = compare(report, rules, terms.baseline, day)?;
+            let compared = compare(report, rules, terms.baseline, day_of(ended))?;
             by_report(compared, exit_code, &rules.exit_codes)
         }
         (Some(_), None) => Err("its result lacks the report that the gate asks for".to_owned()),

@@ -59,6 +59,13 @@ impl GateRule {
         });
         let resources = gate.resources.clone().unwrap_or_default();
         let kind = kind(gate.gate_type);
+        let report = report(gate)?;
+        let relative = report
+            .as_ref()
+            .is_some_and(ReportRules::compares_with_last_promotion);
+        if relative && gate.cache_for.is_some() {
+            return Err("a result that was compared with the last promotion cannot count again: leave cacheFor out".to_owned());
+        }
         Ok(Self {
             name: gate.name.clone(),
             spec: GateSpec {
@@ -69,7 +76,7 @@ impl GateRule {
                 env: env.collect(),
                 timeout_seconds: timeout("timeout", gate.timeout.as_deref())?,
                 retries: retries(gate.retries)?,
-                report: report(gate)?,
+                report,
                 layout: gate.layout,
                 credentials_secret: gate
                     .credentials
