@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 /// `{path, content}`, one for each YAML or JSON document), `manifest` (content of `manifest.yaml`, or null),
 /// `artifact` (`name`, `version`, `digest`, `mediaType`, `annotations`), `environment` (`name`, `from`).
 /// A rule that speaks of `document` is evaluated once for each document, as `document` with `path` and
-/// `content`, and a violation names it; any other rule is evaluated once. The standard functions and macros
-/// of CEL can be used. A rule that cannot be evaluated is an error, whatever its severity.
+/// `content`, and a violation names it; any other rule is evaluated once, and a violation names `(artifact)`.
+/// Whole numbers are `int`, others `double`. The standard functions and macros of CEL can be used.
+///
+/// A rule that cannot be evaluated is an error, whatever its severity: `has(manifest.governance.owner)` asks
+/// whether a key is there. All rules together may take 20 seconds. For an artifact without documents, the
+/// rules that speak of `documents`, `document` or `manifest` are left out, unless `requireManifest` is set.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyRule {
@@ -51,14 +55,15 @@ pub enum RuleSeverity {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyException {
     /// Name of the rule, as the finding shows it: one of `policyRules`, of the artifact's own, or
-    /// `literal-secret`.
+    /// `literal-secret`. An exception for `document-parses`, `manifest-form`, `manifest-version` or
+    /// `policy-form` is without effect.
     #[schemars(
         length(min = 1, max = 63),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub rule: String,
     /// Path of the document; `*` stands for any characters. Default: any document, and findings that name
-    /// none.
+    /// none, which no pattern fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub path: Option<String>,

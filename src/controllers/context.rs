@@ -12,6 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::rules::RuleChecks;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
 use crate::effects::registry::{ManifestCache, Registries};
@@ -74,6 +75,8 @@ pub(super) struct Context {
     pub recorder: Recorder,
     /// Counters.
     pub metrics: Metrics,
+    /// Whether the rules of policies can be read.
+    pub rule_checks: RuleChecks,
     /// Jobs that were created and that the watch has not shown yet.
     expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
@@ -103,6 +106,7 @@ impl Context {
             manifests: ManifestCache::new(),
             credentials: Credentials::default(),
             metrics,
+            rule_checks: RuleChecks::default(),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),

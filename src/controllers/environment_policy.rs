@@ -56,6 +56,10 @@ pub(super) async fn reconcile(
         .problem
         .clone()
         .or_else(|| environments::conflict_of(&ctx.stores.policies, &space, &environment.name));
+    let problem = match problem {
+        Some(problem) => Some(problem),
+        None => ctx.rule_checks.problem(policy).await,
+    };
     let health = match &problem {
         Some(problem) => Health {
             problem: Some(("PolicyInvalid", problem.clone())),

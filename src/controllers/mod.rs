@@ -11,6 +11,7 @@ mod pass;
 mod perform;
 mod promotion;
 mod report;
+mod rules;
 mod watches;
 mod write;
 

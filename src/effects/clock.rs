@@ -1,5 +1,7 @@
 //! The only `now()`.
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 /// The time, to the second: Kubernetes stores no more in its objects, and what is written into a record
@@ -8,6 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// The day, in UTC.
+pub fn today() -> Date {
+    now().to_zoned(TimeZone::UTC).date()
 }
 
 /// A moment of this process, to measure ages and spans with: it is never stored.

@@ -19,3 +19,5 @@ mod promote;
 mod publish;
 #[cfg(test)]
 mod usage;
+#[cfg(test)]
+mod validate;

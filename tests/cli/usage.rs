@@ -18,6 +18,8 @@ async fn what_cannot_be_understood_is_exit_code_2_and_says_so_on_standard_error(
         "platform publish --version 1.2.3",
         "platform publish folder",
         "platform list --environment prod",
+        "platform validate",
+        "platform validate folder -o xml",
     ] {
         let words: Vec<&str> = arguments.split_whitespace().collect();
         let ran = alone(&words).await;

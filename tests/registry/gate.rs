@@ -18,6 +18,17 @@ use crate::double::{Auth, Lie, On, Options, PASSWORD, RegistryDouble, USER, erro
 pub(crate) const NAME: &str = "team/platform";
 const MANIFEST: &str =
     "apiVersion: floe.dev/v1\nkind: Manifest\nmetadata: {name: acme, version: \"1.2.3\"}\n";
+/// What the operator always passes.
+const VALIDATE: [&str; 8] = [
+    "--strict",
+    "--version",
+    "v1.2.3",
+    "--plain-http",
+    "--artifact",
+    "platform",
+    "--environment",
+    "prod",
+];
 
 pub(crate) struct Bench {
     pub(crate) double: RegistryDouble,
@@ -98,11 +109,11 @@ impl Bench {
     }
 
     pub(crate) fn validate(&self, digest: &Digest) -> (Output, Summary) {
-        let output = self.floe(
-            "validate",
-            digest,
-            &["--strict", "--version", "v1.2.3", "--plain-http"],
-        );
+        self.validate_with(digest, &[])
+    }
+
+    fn validate_with(&self, digest: &Digest, more: &[&str]) -> (Output, Summary) {
+        let output = self.floe("validate", digest, &[&VALIDATE[..], more].concat());
         let summary = Summary::parse(&fs::read(self.path("log")).unwrap()).unwrap();
         (output, summary)
     }
@@ -352,10 +363,67 @@ async fn a_result_that_cannot_be_written_is_not_a_success() {
     let bench = Bench::new(Options::default()).await;
     let digest = bench.publish(&[(MANIFEST_PATH, MANIFEST)]);
     fs::create_dir(bench.path("log")).unwrap();
-    let output = bench.floe(
-        "validate",
-        &digest,
-        &["--strict", "--version", "1.2.3", "--plain-http"],
-    );
+    let output = bench.floe("validate", &digest, &VALIDATE);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_and_exceptions_of_the_environment_count_in_the_gate() {
+    let bench = Bench::new(Options::default()).await;
+    let digest = bench.publish(&[(MANIFEST_PATH, MANIFEST)]);
+    let facts = format!(
+        "artifact.name == 'platform' && artifact.version == 'v1.2.3' && artifact.digest == '{digest}' \
+         && artifact.mediaType == 'application/vnd.oci.image.manifest.v1+json' \
+         && 'org.opencontainers.image.version' in artifact.annotations \
+         && environment.name == 'prod' && environment.from == 'staging'"
+    );
+    let rule = |name: &str, expression: &str| {
+        serde_json::json!({"name": name, "expression": expression, "message": "broken"}).to_string()
+    };
+    let (facts, broken) = (
+        rule("facts", &facts),
+        rule("broken", "manifest.metadata.name == 'x'"),
+    );
+    let rules = ["--from", "staging", "--rule", &facts, "--rule", &broken];
+    let (output, summary) = bench.validate_with(&digest, &rules);
+    assert_eq!(output.status.code(), Some(8), "{summary:?}");
+    let findings = summary.findings.unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].to_string(), "(artifact): broken (broken)");
+    assert!(summary.output.ends_with("1 document checked; 2 rules"));
+
+    let exception = r#"{"rule": "broken", "reason": "known", "expires": "2999-12-31"}"#;
+    let bench = Bench::new(Options::default()).await;
+    let digest = bench.publish(&[(MANIFEST_PATH, MANIFEST)]);
+    let (output, summary) =
+        bench.validate_with(&digest, &["--rule", &broken, "--exception", exception]);
+    assert_eq!(output.status.code(), Some(0), "{summary:?}");
+    assert_eq!(summary.findings.unwrap()[0].severity, Severity::Warning);
+
+    let bench = Bench::new(Options::default()).await;
+    let (output, _) =
+        bench.validate_with(&bench.publish(&[("a.bin", "x")]), &["--require-manifest"]);
+    assert_eq!(output.status.code(), Some(8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_no_json_is_never_a_pass() {
+    let bench = Bench::new(Options::default()).await;
+    let digest = bench.publish(&[(MANIFEST_PATH, MANIFEST)]);
+    for more in [
+        ["--rule", "{"],
+        ["--rule", r#"{"name": "a", "expression": "true"}"#],
+        [
+            "--rule",
+            r#"{"name": "a", "expression": "true", "message": "m", "extra": 1}"#,
+        ],
+        [
+            "--exception",
+            r#"{"rule": "a", "reason": "r", "expires": "soon"}"#,
+        ],
+    ] {
+        let output = bench.floe("validate", &digest, &[&VALIDATE[..], &more].concat());
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        assert!(!bench.path("log").exists(), "{more:?}");
+    }
 }

@@ -3,13 +3,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::domain::artifact::{Digest, Repository, Tag};
+use crate::domain::compliance::{Exception, Rule, RuleSet};
 
 /// What the operator's image does in the Pods of gates.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum GateCommand {
     /// Write the files of an artifact into a folder: layers with a title, and what known archives hold.
     Fetch(FetchArguments),
-    /// Fetch an artifact and check its documents: form, version, literal secrets.
+    /// Fetch an artifact and check its documents: form, version, literal secrets, rules.
     // Its own --version takes the place of the one that prints the program's version.
     #[command(disable_version_flag = true)]
     Validate(ValidateArguments),
@@ -43,6 +44,35 @@ pub(in crate::cli) struct ValidateArguments {
     /// Literal secrets are errors, not warnings.
     #[arg(long)]
     pub(super) strict: bool,
+    /// Name of the artifact, for rules.
+    #[arg(long, value_name = "NAME")]
+    pub(super) artifact: String,
+    /// Name of the environment that it enters, for rules.
+    #[arg(long, value_name = "NAME")]
+    pub(super) environment: String,
+    /// Name of the environment that it comes from, for rules.
+    #[arg(long, value_name = "NAME")]
+    pub(super) from: Option<String>,
+    /// A rule of the environment, as one of policyRules; once for each.
+    #[arg(long = "rule", value_name = "JSON", value_parser = json::<Rule>)]
+    rules: Vec<Rule>,
+    /// A finding that is accepted for a time, as one of policyExceptions; once for each.
+    #[arg(long = "exception", value_name = "JSON", value_parser = json::<Exception>)]
+    exceptions: Vec<Exception>,
+    /// An artifact without manifest.yaml is refused.
+    #[arg(long)]
+    require_manifest: bool,
+}
+
+impl ValidateArguments {
+    /// What the environment asks for.
+    pub(super) fn rule_set(&self) -> RuleSet {
+        RuleSet {
+            rules: self.rules.clone(),
+            exceptions: self.exceptions.clone(),
+            require_manifest: self.require_manifest,
+        }
+    }
 }
 
 /// Which artifact, how to reach it, and where its files go.
@@ -66,6 +96,10 @@ pub(super) struct Source {
     /// File for the last word: why it could not be fetched, or the result of the check.
     #[arg(long)]
     pub(super) termination_log: Option<PathBuf>,
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn reference(text: &str) -> Result<(Repository, Digest), String> {

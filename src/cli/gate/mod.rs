@@ -3,7 +3,6 @@
 mod args;
 mod fetch;
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ pub(super) use args::GateCommand;
 use args::{Source, ValidateArguments};
 
 use super::{ExitCode, output};
-use crate::domain::compliance::{self, Input, MAX_DOCUMENT_BYTES};
+use crate::domain::compliance::{self, Input, MAX_DOCUMENT_BYTES, Subject};
+use crate::effects::bounded::{self, RULES_LIMIT};
 use crate::effects::clock;
 use crate::effects::fetch::{self as files, FetchError, Fetched};
 use crate::effects::registry::{Access, Registry, login_for};
@@ -78,15 +78,29 @@ async fn validate(arguments: &ValidateArguments) -> Result<(compliance::Report, 
             files.push((file.path.clone(), bytes));
         }
     }
-    let report = compliance::check(&Input {
-        files: &files,
-        version: &arguments.version,
-        media_type: fetched.manifest.media_type().as_str(),
+    let (_, digest) = &source.reference;
+    let input = Input {
+        files,
+        subject: Subject {
+            artifact: arguments.artifact.clone(),
+            version: Some(arguments.version.clone()),
+            digest: digest.to_string(),
+            media_type: fetched.manifest.media_type().as_str().to_owned(),
+            annotations: compliance::annotations_of(fetched.manifest.bytes()),
+            environment: arguments.environment.clone(),
+            from: arguments.from.clone(),
+        },
+        rules: arguments.rule_set(),
+        today: clock::today(),
         strict: arguments.strict,
-    });
+    };
+    let report = bounded::run(RULES_LIMIT, move || compliance::check(&input))
+        .await
+        .map_err(|error| error.to_string())?;
     let mut printed = lines(&fetched);
-    for finding in &report.findings {
-        let _ = writeln!(printed, "{:?}: {finding}", finding.severity);
+    for line in report.lines() {
+        printed.push_str(&line);
+        printed.push('\n');
     }
     printed.push_str(&report.note);
     printed.push('\n');

@@ -52,6 +52,7 @@ pub(in crate::cli) struct ClusterArguments {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Verb {
     Publish(PublishArguments),
+    Validate(ValidateArguments),
     Promote(PromoteArguments),
     /// Show what each environment holds, or how far one promotion is.
     Status(StatusArguments),
@@ -123,6 +124,43 @@ pub(in crate::cli) struct PublishArguments {
     pub(in crate::cli) request: RequestArguments,
     #[command(flatten)]
     pub(in crate::cli) wait: WaitArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+/// Check files as the gate policy_compliance will check them: before they are published, and without a cluster.
+///
+/// Documents must parse, manifest.yaml must be well formed, no key may hold a literal secret, and all rules
+/// must hold: those in the files' own policies folder, and, with --env or --policy, those of the environment.
+/// The exit code is 8 when an error was found. A cluster is asked only for --env without --policy.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform validate ./platform
+  floe platform validate ./platform --strict --version 1.2.3 --env prod
+  floe platform validate ./platform --strict --env prod --policy environments.yaml -o json")]
+pub(in crate::cli) struct ValidateArguments {
+    /// Files and folders to check, as publish takes them.
+    #[arg(required = true, value_name = "PATH")]
+    pub(in crate::cli) paths: Vec<PathBuf>,
+    /// Literal secrets are errors, as in the gate, not warnings.
+    #[arg(long)]
+    pub(in crate::cli) strict: bool,
+    /// Version that will be published; without it, the version in manifest.yaml is taken as given.
+    #[arg(long)]
+    pub(in crate::cli) version: Option<String>,
+    /// Environment whose rules and exceptions count, by name or alias.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(in crate::cli) env: Option<String>,
+    /// YAML file with EnvironmentPolicies, instead of those in the cluster; can be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) policy: Vec<PathBuf>,
+    /// Artifact that the files become; may be left out when the EnvironmentPolicy has one only.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) artifact: Option<String>,
+    /// Environment from which the version will come; may be left out when there is one only.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(in crate::cli) from: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArguments,
 }

@@ -16,12 +16,14 @@ mod promote;
 mod publish;
 mod request;
 mod status;
+mod validate;
 mod view;
 mod wait;
 mod words;
 
 pub(super) use args::PlatformArguments;
 use args::{PromoteVerb, Verb};
+use cluster::connect;
 use failure::Result;
 
 use super::{ExitCode, output};
@@ -36,14 +38,18 @@ pub(super) async fn run(arguments: PlatformArguments) -> ExitCode {
 
 async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
     let PlatformArguments { cluster, verb } = arguments;
-    let space = cluster::connect(&cluster).await?;
     match verb {
-        Verb::Publish(arguments) => publish::run(&space, &arguments).await,
-        Verb::Promote(arguments) => match &arguments.verb {
-            Some(PromoteVerb::Status(arguments)) => status::run(&space, arguments).await,
-            None => promote::run(&space, &arguments).await,
-        },
-        Verb::Status(arguments) => status::run(&space, &arguments).await,
-        Verb::List(arguments) => list::run(&space, &arguments).await,
+        // Its files lie here: it asks a cluster only for an environment.
+        Verb::Validate(arguments) => validate::run(&cluster, &arguments).await,
+        Verb::Publish(arguments) => publish::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Promote(arguments) => {
+            let space = connect(&cluster).await?;
+            match &arguments.verb {
+                Some(PromoteVerb::Status(arguments)) => status::run(&space, arguments).await,
+                None => promote::run(&space, &arguments).await,
+            }
+        }
+        Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
+        Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
     }
 }

@@ -150,7 +150,8 @@ pub(super) fn same_request(existing: &Promotion, spec: &PromotionSpec) -> bool {
         && !differ(digest, spec.digest.as_ref())
 }
 
-fn sole_upstream(to: &EnvironmentPolicy) -> Result<Option<String>> {
+/// The environment from which this one takes, when there is one; several must be chosen from.
+pub(super) fn sole_upstream(to: &EnvironmentPolicy) -> Result<Option<String>> {
     match to.spec.promotes_from.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(only.clone())),

@@ -4,7 +4,8 @@ use super::{Finding, MANIFEST, error};
 const RULE: &str = "manifest-form";
 
 /// Checks the platform manifest. Keys that are not known are kept and not looked at.
-pub(super) fn check(nodes: &[Node], version: &str, findings: &mut Vec<Finding>) {
+/// Without a promoted version, any is good.
+pub(super) fn check(nodes: &[Node], version: Option<&str>, findings: &mut Vec<Finding>) {
     let [manifest @ Node::Map(_)] = nodes else {
         let message = "it must be one YAML document with a map of keys".to_owned();
         findings.push(error(RULE, MANIFEST, "", message));
@@ -55,7 +56,7 @@ impl Form<'_> {
         }
     }
 
-    fn metadata(&mut self, manifest: &Node, promoted: &str) {
+    fn metadata(&mut self, manifest: &Node, promoted: Option<&str>) {
         let Some(metadata @ Node::Map(_)) = manifest.get("metadata") else {
             self.wrong("/metadata", "must be a map with 'name' and 'version'");
             return;
@@ -70,8 +71,13 @@ impl Form<'_> {
             }
         }
         match metadata.get("version") {
-            Some(Node::Text(version)) if without_v(version) == without_v(promoted) => {}
             Some(Node::Text(version)) if !version.trim().is_empty() => {
+                let Some(promoted) = promoted else {
+                    return;
+                };
+                if without_v(version) == without_v(promoted) {
+                    return;
+                }
                 // The promoted version is known to all; the other one is the document's text.
                 let message = format!(
                     "'metadata.version' is not the promoted version '{promoted}' (a leading 'v' aside)"

@@ -41,23 +41,9 @@ impl GateRule {
     /// # Errors
     /// An exception whose last day is no date.
     pub(super) fn policy_compliance(policy: &api::EnvironmentPolicySpec) -> Result<Self, String> {
-        let exceptions = policy.policy_exceptions.iter().map(|one| {
-            let expires = day("policyExceptions", &one.expires)?;
-            Ok(Exception {
-                rule: one.rule.clone(),
-                path: one.path.clone(),
-                reason: one.reason.clone(),
-                expires,
-            })
-        });
-        let rules = RuleSet {
-            rules: policy.policy_rules.iter().map(rule).collect(),
-            exceptions: exceptions.collect::<Result<_, String>>()?,
-            require_manifest: policy.require_manifest,
-        };
         Ok(Self {
             name: POLICY_COMPLIANCE.to_owned(),
-            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS, rules),
+            spec: GateSpec::policy_compliance(DEFAULT_TIMEOUT_SECONDS, rule_set(policy)?),
             on_failure: OnFailure::Block,
             start_timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
             cache_for_seconds: None,
@@ -110,6 +96,27 @@ impl GateRule {
                 .transpose()?,
         })
     }
+}
+
+/// What an environment asks of the documents of an artifact.
+///
+/// # Errors
+/// An exception whose last day is no date.
+pub fn rule_set(policy: &api::EnvironmentPolicySpec) -> Result<RuleSet, String> {
+    let exceptions = policy.policy_exceptions.iter().map(|one| {
+        let expires = day("policyExceptions", &one.expires)?;
+        Ok(Exception {
+            rule: one.rule.clone(),
+            path: one.path.clone(),
+            reason: one.reason.clone(),
+            expires,
+        })
+    });
+    Ok(RuleSet {
+        rules: policy.policy_rules.iter().map(rule).collect(),
+        exceptions: exceptions.collect::<Result<_, String>>()?,
+        require_manifest: policy.require_manifest,
+    })
 }
 
 fn kind(of: api::GateType) -> GateKind {

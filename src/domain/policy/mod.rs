@@ -11,7 +11,7 @@ use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use crate::api;
 pub use crate::api::{OnFailure, VersionOrder};
-pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule};
+pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
 
 /// The environments of one namespace, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
