@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use floe::api::{EnvironmentPolicy, Promotion, all_crds, render_crds};
+use floe::domain::policy::Environment;
 use kube::core::cel::{validate_cel, validate_cel_update};
 use serde_json::{Value, json};
 
@@ -533,4 +534,48 @@ fn a_plan_is_written_once() {
         let refused = validate_cel_update(new, old).expect_err(says).to_string();
         assert!(refused.contains(says), "{refused}");
     }
+}
+
+#[test]
+fn every_gate_of_the_library_is_accepted_and_named_in_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/gates.md")).expect("the page is there");
+    let mut files = 0;
+    for entry in std::fs::read_dir(root.join("examples/gates")).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        assert!(
+            page.contains(&format!("(../examples/gates/{file})")),
+            "docs/gates.md lacks {file}"
+        );
+        if path.extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        files += 1;
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        let object: Value = serde_saphyr::from_str(&text).expect("the file is YAML");
+        assert_eq!(refused(&object), Vec::<String>::new(), "{file}");
+        let policy: EnvironmentPolicy = parsed(&object);
+        assert_eq!(Environment::of(&policy).problem, None, "{file}");
+        let gate = policy.spec.gates.first().expect("it has a gate");
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| [`{file}`]")));
+        let row = row.expect("the page has a row for it");
+        let format = gate.report.as_ref().map_or_else(
+            || "none".to_owned(),
+            |report| format!("`{:?}`", report.format),
+        );
+        for word in [format!("{:?}", gate.gate_type), format] {
+            assert!(
+                row.contains(&format!("| {word} |")),
+                "docs/gates.md says of {file}: {row}"
+            );
+        }
+    }
+    assert_eq!(
+        page.matches("| [`").count(),
+        files,
+        "the page has a row for each file, and no other"
+    );
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::space::{Space, gate, in_space};
+use crate::space::{Space, gate, in_space, of_gate, run};
 
 /// Pairs that are measured.
 const PAIRS: usize = 5;
@@ -48,6 +48,38 @@ async fn an_operator_that_is_deleted_in_the_middle_is_replaced_and_the_promotion
             ended.status.unwrap().gates.len(),
             "one Job for each gate"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gate_runs_on_and_counts_once_when_the_kubelet_is_restarted() {
+    in_space("kubelet", async |space| {
+        if std::env::var("FLOE_CLUSTER").as_deref() == Ok("current") {
+            println!("not tested: the nodes of this cluster are no containers of ours");
+            return;
+        }
+        let digest = space.publish("v1.2.3").await;
+        space
+            .environment("dev", &[], json!([gate("unit", "Tests", "sleep 20")]))
+            .await;
+        space.promote("to-dev", "v1.2.3", "dev").await;
+        let pod = space.running("unit").await;
+        let node = pod.spec.unwrap().node_name.unwrap();
+        let (good, text) = run(
+            "docker",
+            &["exec", &node, "systemctl", "restart", "kubelet"],
+        );
+        assert!(good, "{text}");
+        let unit = of_gate(&space.promoted("to-dev").await, "unit");
+        assert_eq!((unit.outcome.as_str(), unit.attempts), ("Passed", Some(1)));
+        let took = unit
+            .finished_at
+            .unwrap()
+            .0
+            .duration_since(unit.started_at.unwrap().0);
+        assert!(took.as_secs() >= 19, "it has run to its end: {took:?}");
+        assert_eq!(space.digest("latest-dev"), digest);
     })
     .await;
 }

@@ -13,10 +13,20 @@
 
 mod alone;
 mod api;
+mod baseline;
+mod five_gates;
 mod gates;
+mod images;
 mod main_job;
+mod nodes;
 mod policy_compliance;
+mod quota;
 mod registry;
 mod requested_by;
+mod results;
+mod retries;
+mod reuse;
+mod scanner;
 mod space;
+mod strangers;
 mod waiting;

@@ -6,11 +6,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use floe::api::{ConditionType, EnvironmentPolicy, Promotion, find_condition};
-use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use floe::api::{
+    ConditionType, EnvironmentPolicy, GateStatus, LABEL_GATE, Promotion, find_condition,
+};
+use futures::{FutureExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +22,7 @@ use serde_json::{Value, json};
 /// Longer than any promotion of these tests takes on a slow machine, gate time limits included.
 const LIMIT: Duration = Duration::from_secs(150);
 /// The image that `e2e/images/toolbox` makes: busybox.
-const TOOLBOX: &str = "localhost/floe/toolbox:dev";
+pub(crate) const TOOLBOX: &str = "localhost/floe/toolbox:dev";
 
 /// A namespace of one test.
 pub(crate) struct Space {
@@ -184,6 +187,48 @@ impl Space {
             .unwrap()
     }
 
+    /// Waits for a Pod of this gate that is as described.
+    pub(crate) async fn pod_of(&self, gate: &str, is_so: impl Fn(&Pod) -> bool) -> Pod {
+        let config = watcher::Config::default().labels(&format!("{LABEL_GATE}={gate}"));
+        let mut pods = std::pin::pin!(watcher(self.api::<Pod>(), config).applied_objects());
+        let waiting = async {
+            while let Some(pod) = pods.try_next().await.unwrap() {
+                if is_so(&pod) {
+                    return pod;
+                }
+            }
+            panic!("the watch has ended");
+        };
+        tokio::time::timeout(LIMIT, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("no Pod of '{gate}' is as expected after {LIMIT:?}"))
+    }
+
+    /// The Jobs or Pods that were made for a gate.
+    pub(crate) async fn made_for<K>(&self, gate: &str) -> Vec<K>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let parameters = ListParams::default().labels(&format!("{LABEL_GATE}={gate}"));
+        self.api::<K>().list(&parameters).await.unwrap().items
+    }
+
+    /// Waits until the command of this gate runs.
+    pub(crate) async fn running(&self, gate: &str) -> Pod {
+        let runs = |pod: &Pod| {
+            let containers = pod
+                .status
+                .iter()
+                .flat_map(|status| &status.container_statuses);
+            let mut states = containers.flatten().filter_map(|one| one.state.as_ref());
+            states.any(|state| state.running.is_some())
+        };
+        self.pod_of(gate, runs).await
+    }
+
     /// Runs kubectl in the namespace and gives what it printed.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let (good, text) = self.try_kubectl(arguments);
@@ -246,6 +291,22 @@ pub(crate) fn succeeded(promotion: &Promotion) -> (String, String, String) {
 /// A gate that runs a shell script in the toolbox image.
 pub(crate) fn gate(name: &str, kind: &str, script: &str) -> Value {
     json!({ "name": name, "type": kind, "image": TOOLBOX, "command": ["sh", "-euc", script] })
+}
+
+/// The same gate with these fields, changed or added.
+pub(crate) fn with(mut gate: Value, fields: &Value) -> Value {
+    let fields = fields.as_object().expect("fields are an object").clone();
+    gate.as_object_mut().expect("a gate is one").extend(fields);
+    gate
+}
+
+/// What the status says of a gate.
+pub(crate) fn of_gate(promotion: &Promotion, name: &str) -> GateStatus {
+    let gates = promotion.status.iter().flat_map(|status| &status.gates);
+    let found = gates.into_iter().find(|gate| gate.name == name);
+    found
+        .unwrap_or_else(|| panic!("no gate '{name}' in the status"))
+        .clone()
 }
 
 /// Runs a program: whether it succeeded, and what it printed.

@@ -87,6 +87,8 @@ fn main() -> std::process::ExitCode {
         refusals::gates::a_gate_without_a_readable_result_has_not_passed,
         refusals::gates::an_image_that_cannot_be_pulled_is_named_within_a_minute,
         refusals::gates::a_job_of_the_right_name_made_by_someone_else_counts_for_nothing,
+        refusals::hostile::a_gate_gets_nothing_from_fields_that_it_does_not_have,
+        refusals::hostile::a_gate_gets_nothing_from_values_that_a_field_is_not_made_for,
         refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
         ledger::a_lost_ledger_is_read_from_the_registry_again,
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,

@@ -116,7 +116,7 @@ pub struct Gate {
     pub credentials: Option<Credentials>,
     /// User id under which the command runs, not 0. Default 65532.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4_294_967_294_i64))]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub run_as_user: Option<i64>,
     /// Memory and processor time for the command. Default: 100m and 128Mi requested, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

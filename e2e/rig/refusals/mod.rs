@@ -1,6 +1,7 @@
 //! What gets a clear refusal, with nothing written.
 
 pub mod gates;
+pub mod hostile;
 pub mod objects;
 pub mod registry;
 pub mod way;

@@ -35,7 +35,7 @@ pub fn judge(facts: &GateFacts, terms: &Terms<'_>, now: Timestamp) -> GateState 
 pub(super) struct Case<'a> {
     pub(super) facts: &'a GateFacts,
     pub(super) limits: Limits,
-    terms: &'a Terms<'a>,
+    pub(super) terms: &'a Terms<'a>,
     pub(super) now: Timestamp,
 }
 

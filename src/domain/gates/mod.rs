@@ -17,7 +17,7 @@ pub use judge::judge;
 pub use report::{MetricRule, ReportRules};
 pub use spec::{
     EnvVar, FETCH_CONTAINER, GATE_CONTAINER, GateKind, GateSpec, JobRequest, NOT_AGAIN,
-    POLICY_COMPLIANCE, RequestRef, job_name, spec_hash,
+    POLICY_COMPLIANCE, RequestRef, job_name, not_again, spec_hash,
 };
 pub use state::{Found, GateOutcome, GateResult, GateState, Limits, Reused, Terms};
 

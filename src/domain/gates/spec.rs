@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +16,15 @@ pub const GATE_CONTAINER: &str = "gate";
 /// Exit codes after which a command is not run again, whatever the gate's retries: it ran too long (124, as
 /// `timeout(1)` and floe-gate have it), cannot be run (126), or is not in the image (127).
 pub const NOT_AGAIN: [i32; 3] = [124, 126, 127];
+
+/// Exit codes after which a command is not run again: those that say that it cannot be better the next time, and
+/// those with which it says that its report decides.
+pub fn not_again(report: Option<&ReportRules>) -> BTreeSet<i32> {
+    let decided = report.map(|report| report.exit_codes.as_slice());
+    let decided = decided.unwrap_or_default();
+    NOT_AGAIN.iter().chain(decided).copied().collect()
+}
+
 /// Longest name of a Job: it becomes a label on its Pods.
 const MAX_NAME: usize = 63;
 

@@ -2,7 +2,7 @@
 
 use super::facts::{ContainerFacts, ContainerState, PodFacts};
 use super::judge::{Case, later};
-use super::spec::NOT_AGAIN;
+use super::spec::not_again;
 use super::state::GateState;
 use super::verdict::{Verdict, foreign};
 
@@ -25,7 +25,7 @@ impl Case<'_> {
             let message = "its result was lost: the Job completed, but its Pod is gone";
             return Some(self.after_late_pod(end.at, message.to_owned()));
         }
-        if NOT_AGAIN.contains(exit_code) {
+        if not_again(self.terms.report).contains(exit_code) {
             return None;
         }
         self.tried_again(&gate.state, &verdict.message)

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use super::pod::pod_spec;
 use crate::api;
-use crate::domain::gates::{GATE_CONTAINER, JobRequest, NOT_AGAIN};
+use crate::domain::gates::{GATE_CONTAINER, JobRequest, ReportRules, not_again};
 
 /// How long a finished Job stays, in seconds: a day, for people who want to read its logs.
 const TTL_SECONDS: i32 = 86_400;
@@ -31,7 +31,7 @@ pub fn build_job(request: &JobRequest) -> Job {
             backoff_limit: Some(i32::try_from(request.spec.retries).unwrap_or_default()),
             completions: Some(1),
             parallelism: Some(1),
-            pod_failure_policy: Some(failure_policy()),
+            pod_failure_policy: Some(failure_policy(request.spec.report.as_ref())),
             // Required beside a pod failure policy: a Pod that is being deleted may still write its result.
             pod_replacement_policy: Some("Failed".to_owned()),
             ttl_seconds_after_finished: Some(TTL_SECONDS),
@@ -88,8 +88,8 @@ fn owner(request: &JobRequest) -> OwnerReference {
 }
 
 /// An eviction or a drained node says nothing about the artifact: Kubernetes starts another Pod, and does not
-/// count it. A command that ran too long or cannot be run would only do so again.
-fn failure_policy() -> PodFailurePolicy {
+/// count it. A command that ran too long or cannot be run would only do so again, and a report has decided.
+fn failure_policy(report: Option<&ReportRules>) -> PodFailurePolicy {
     PodFailurePolicy {
         rules: vec![
             PodFailurePolicyRule {
@@ -106,7 +106,7 @@ fn failure_policy() -> PodFailurePolicy {
                 on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
                     container_name: Some(GATE_CONTAINER.to_owned()),
                     operator: "In".to_owned(),
-                    values: NOT_AGAIN.to_vec(),
+                    values: not_again(report).into_iter().collect(),
                 }),
             },
         ],

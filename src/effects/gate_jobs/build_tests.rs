@@ -146,6 +146,14 @@ fn the_job_retries_as_often_as_the_gate_says_and_its_deadline_is_on_the_pod() {
                 {"containerName": "gate", "operator": "In", "values": [124, 126, 127]} },
         ])
     );
+    let mut reporting = request();
+    reporting.spec.report =
+        serde_json::from_str("{\"format\": \"Sarif\", \"exitCodes\": [124, 1]}").unwrap();
+    assert_eq!(
+        json(&reporting)["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"],
+        serde_json::json!([1, 124, 126, 127]),
+        "in order, each once"
+    );
     let pod = pod(&request());
     assert_eq!(pod["activeDeadlineSeconds"], 300 + 120 + 60);
     assert_eq!(pod["terminationGracePeriodSeconds"], 5);

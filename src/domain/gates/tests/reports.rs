@@ -4,7 +4,7 @@ use floe_gate::report::{Format, Report, Tests};
 
 use super::*;
 
-fn rules(exit_codes: &[i32]) -> ReportRules {
+pub(super) fn rules(exit_codes: &[i32]) -> ReportRules {
     let mut rules: ReportRules = serde_json::from_str("{\"format\": \"JUnit\"}").unwrap();
     rules.exit_codes = exit_codes.to_vec();
     rules

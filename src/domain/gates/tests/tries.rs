@@ -57,6 +57,23 @@ fn a_command_that_ran_too_long_or_cannot_be_run_is_not_run_again() {
 }
 
 #[test]
+fn a_report_that_decides_is_not_asked_for_again() {
+    let rules = super::reports::rules(&[1]);
+    let terms = Terms {
+        report: Some(&rules),
+        ..TWICE
+    };
+    for (exit_code, ended) in [(1, true), (2, false)] {
+        let state = judge(&failed(exit_code, 1), &terms, at(11));
+        assert_eq!(
+            matches!(state, GateState::Ended(_)),
+            ended,
+            "{exit_code}: {state:?}"
+        );
+    }
+}
+
+#[test]
 fn a_job_that_has_failed_ends_the_waiting() {
     let facts = GateFacts {
         job_end: Some(job_ended(false)),
