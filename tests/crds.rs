@@ -402,6 +402,11 @@ fn a_threshold_is_a_number_that_makes_sense() {
             json!({ "metrics": [metric] }),
         )
     };
+    let cached = |thresholds: Value| {
+        let mut object = gate("PerformanceBaseline", Some("Baseline"), thresholds);
+        object["spec"]["gates"][0]["cacheFor"] = "1h".into();
+        object
+    };
     let cost = |most: &str| {
         gate(
             "CostAnalysis",

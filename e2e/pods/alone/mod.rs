@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::space::{Space, gate, in_space, of_gate, run};
 
 /// Pairs that are measured.
-const PAIRS: usize = 5;
+const PAIRS: usize = 9;
 
 #[tokio::test]
 async fn an_operator_that_is_deleted_in_the_middle_is_replaced_and_the_promotion_ends_right() {
