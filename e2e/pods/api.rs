@@ -49,6 +49,26 @@ fn undescribed(schema: &Value, path: &str, bare: &mut Vec<String>) {
 }
 
 #[tokio::test]
+async fn every_gate_of_the_library_is_accepted_by_the_api_server() {
+    in_space("library", async |space| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gates");
+        let applied = space.kubectl(&[
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--filename",
+            folder,
+        ]);
+        assert_eq!(
+            applied.matches("serverside-applied").count(),
+            8,
+            "{applied}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_meant_is_refused_at_once() {
     in_space("refuse", async |space| {
         space.promote("fixed", "v1.2.3", "nowhere").await;

@@ -6,7 +6,7 @@ use crate::registry::manifest_yaml;
 use crate::space::{Space, in_space, of_gate, with};
 
 /// The image that `e2e/images/scanners` makes: osv-scanner and conftest.
-pub(crate) const SCANNERS: &str = "localhost/floe/scanners:dev";
+const SCANNERS: &str = "localhost/floe/scanners:dev";
 /// What the database has of the packages in [`vulnerable`]: critical, high, medium.
 pub(crate) const PLANTED: [&str; 3] = ["CVE-2024-90001", "CVE-2024-90002", "CVE-2024-90003"];
 
@@ -30,23 +30,21 @@ fn bill(reader: &str, client: &str) -> String {
         .to_string()
 }
 
-/// A gate that scans the artifact. Exit code 1 says that something was found: the report decides.
+/// The gate of a file in `examples/gates`, in the image that has its tool here.
+pub(crate) fn of_library(file: &str, name: &str) -> Value {
+    let policy: Value = serde_saphyr::from_str(file).unwrap();
+    with(
+        policy["spec"]["gates"][0].clone(),
+        &json!({ "name": name, "image": SCANNERS }),
+    )
+}
+
+/// A gate that scans the artifact.
 pub(crate) fn scan() -> Value {
-    let command = [
-        "osv-scanner",
+    of_library(
+        include_str!("../../examples/gates/osv-scanner.yaml"),
         "scan",
-        "source",
-        "--offline",
-        "--format",
-        "sarif",
-        "--output-file",
-        "$(FLOE_REPORT)",
-        "$(FLOE_ARTIFACT_DIR)",
-    ];
-    json!({
-        "name": "scan", "type": "SecurityScan", "image": SCANNERS, "command": command,
-        "report": { "format": "Sarif", "exitCodes": [1] },
-    })
+    )
 }
 
 impl Space {

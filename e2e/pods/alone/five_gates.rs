@@ -13,7 +13,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
 use crate::registry::manifest_yaml;
-use crate::scanner::{PLANTED, SCANNERS, fixed, scan, vulnerable};
+use crate::scanner::{PLANTED, fixed, of_library, scan, vulnerable};
 use crate::space::{Space, gate, in_space, of_gate, with};
 
 /// What `infracost diff --format json` wrote.
@@ -46,10 +46,10 @@ fn five_gates() -> Value {
         ),
         &json!({ "report": { "format": "Baseline" }, "thresholds": { "metrics": [{ "name": "p95_ms", "max": "250" }] } }),
     );
-    let conftest = json!({
-        "name": "conftest", "type": "Custom", "image": SCANNERS,
-        "command": ["conftest", "test", "--no-color", "--policy", "/policy", "$(FLOE_ARTIFACT_DIR)/manifest.yaml"],
-    });
+    let conftest = of_library(
+        include_str!("../../../examples/gates/conftest.yaml"),
+        "conftest",
+    );
     json!([tests, scan(), cost, load, conftest])
 }
 
