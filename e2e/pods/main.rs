@@ -14,7 +14,6 @@
 mod alone;
 mod api;
 mod baseline;
-mod five_gates;
 mod gates;
 mod images;
 mod main_job;

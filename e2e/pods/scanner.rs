@@ -123,7 +123,7 @@ async fn a_scanner_that_finds_nothing_to_scan_has_not_passed() {
 #[tokio::test]
 async fn a_finding_is_accepted_until_its_day_and_not_after_it() {
     in_space("allow", async |space| {
-        space.publish_bill("v1.2.3", &vulnerable()).await;
+        let digest = space.publish_bill("v1.2.3", &vulnerable()).await;
         space.publish_bill("v1.2.4", &vulnerable()).await;
         let allowing = |expires: &str| {
             let entry =
@@ -140,6 +140,13 @@ async fn a_finding_is_accepted_until_its_day_and_not_after_it() {
         assert_eq!(
             (found.counts["allowed"], found.ids),
             (2, vec![PLANTED[2].to_owned()])
+        );
+        let record = space.records(&digest).pop().unwrap();
+        let gates = record["predicate"]["gates"].as_array().unwrap();
+        let recorded = gates.iter().find(|gate| gate["name"] == "scan").unwrap();
+        assert_eq!(
+            (&recorded["counts"]["allowed"], &recorded["ids"]),
+            (&json!(2), &json!([PLANTED[2]]))
         );
 
         space.environment("dev", &[], allowing("2026-01-31")).await;

@@ -1,5 +1,7 @@
 //! Tests that disturb others, or that others would disturb: `e2e/run` runs them one at a time, at the end.
 
+mod five_gates;
+
 use std::time::{Duration, Instant};
 
 use floe::api::Promotion;

@@ -1,12 +1,14 @@
 //! A promotion to prod with a gate of each type, two of them real tools.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use floe::api::{LABEL_GATE, Promotion};
+use floe::api::{ANNOTATION_REQUEST, LABEL_GATE, Promotion};
 use futures::TryStreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
@@ -15,8 +17,10 @@ use crate::scanner::{PLANTED, SCANNERS, fixed, scan, vulnerable};
 use crate::space::{Space, gate, in_space, of_gate, with};
 
 /// What `infracost diff --format json` wrote.
-const COSTS: &str = include_str!("../../gate/tests/fixtures/infracost/diff.json");
+const COSTS: &str = include_str!("../../../gate/tests/fixtures/infracost/diff.json");
+/// Long enough for the others to start beside it.
 const TESTS: &str = "
+    sleep 8
     printf '%s' '<testsuites><testsuite name=\"orders\" tests=\"3\" failures=\"0\" skipped=\"1\">
       <testcase classname=\"orders\" name=\"are_unique\"/><testcase classname=\"orders\" name=\"have_customers\"/>
       <testcase classname=\"orders\" name=\"on_leap_days\"><skipped/></testcase></testsuite></testsuites>' > $FLOE_REPORT";
@@ -145,65 +149,73 @@ async fn a_policy_tool_that_says_no_refuses_with_its_own_words() {
     .await;
 }
 
-/// All of them were asked for before the first had ended.
+/// All of them were asked for before the first had ended, and ran beside the one that took longest.
 async fn side_by_side(space: &Space, promotion: &Promotion) {
     let gates = &promotion.status.as_ref().unwrap().gates;
-    let first_end = gates
-        .iter()
-        .filter_map(|gate| gate.finished_at.as_ref())
-        .map(|time| time.0)
-        .min()
-        .unwrap();
+    let ends = gates.iter().map(|gate| gate.finished_at.clone().unwrap().0);
+    let first_end = ends.min().unwrap();
+    let longest = of_gate(promotion, "unit").finished_at.unwrap().0;
     for gate in gates {
         let job = space.api::<Job>().get(&gate.job).await.unwrap();
         let created = job.metadata.creation_timestamp.unwrap().0;
+        let started = gate.started_at.clone().unwrap().0;
         assert!(
-            created < first_end,
-            "'{}' was asked for at {created}, after another had ended",
+            created <= first_end && started < longest,
+            "'{}': asked for at {created}, started at {started}",
             gate.name
         );
     }
 }
 
-/// Promotes to prod, and says how long that took beside the time of its Pods: from the first that was there to the
-/// last that ended, as the API server told it.
+/// When each Pod of a promotion was first seen, and when its command was first seen to have ended.
+type Seen = Arc<Mutex<BTreeMap<String, (Instant, Option<Instant>)>>>;
+
+/// Promotes to prod, and says how long that took beside the time of its Pods: from the first that was there to the end
+/// of the last command, as the API server told it.
 async fn timed(space: &Arc<Space>, name: &str, version: &str) -> (Promotion, String) {
-    let seen = Arc::new(Mutex::new(None));
-    let watching = tokio::spawn(note_pods(Arc::clone(space), Arc::clone(&seen)));
+    let seen = Seen::default();
+    let watching = tokio::spawn(note_pods(
+        Arc::clone(space),
+        name.to_owned(),
+        Arc::clone(&seen),
+    ));
     let begun = Instant::now();
     space.promote(name, version, "prod").await;
     let ended = space.ended(name).await;
     let whole = begun.elapsed();
     watching.abort();
-    let (first, last) = seen.lock().unwrap().expect("Pods were seen");
-    let pods: Duration = last - first;
-    let overhead = whole.saturating_sub(pods);
+    let seen = seen.lock().unwrap();
+    let first = seen.values().map(|(first, _)| *first).min().unwrap();
+    let last = seen.values().filter_map(|(_, last)| *last).max().unwrap();
+    let pods = last - first;
     let text = format!(
         "{:.2} s from create to verdict, {:.2} s of them by Pods, {:.2} s by floe",
         whole.as_secs_f64(),
         pods.as_secs_f64(),
-        overhead.as_secs_f64(),
+        whole.saturating_sub(pods).as_secs_f64(),
     );
     (ended, text)
 }
 
-/// Notes when the first new Pod was there, and when the last one ended.
-async fn note_pods(space: Arc<Space>, seen: Arc<Mutex<Option<(Instant, Instant)>>>) {
+async fn note_pods(space: Arc<Space>, promotion: String, seen: Seen) {
     let config = watcher::Config::default().labels(LABEL_GATE);
     let mut pods = std::pin::pin!(watcher(space.api::<Pod>(), config).applied_objects());
     while let Ok(Some(pod)) = pods.try_next().await {
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.clone())
-            .unwrap_or_default();
+        if pod.annotations().get(ANNOTATION_REQUEST) != Some(&promotion) {
+            continue;
+        }
         let now = Instant::now();
+        let containers = pod
+            .status
+            .iter()
+            .flat_map(|status| &status.container_statuses)
+            .flatten();
+        let mut states = containers.filter_map(|container| container.state.as_ref());
+        let has_ended = states.any(|state| state.terminated.is_some());
         let mut seen = seen.lock().unwrap();
-        match (&*seen, phase.as_str()) {
-            // Pods of earlier promotions have ended before.
-            (None, "Succeeded" | "Failed") => {}
-            (None, _) => *seen = Some((now, now)),
-            (Some((first, _)), _) => *seen = Some((*first, now)),
+        let (_, ended) = seen.entry(pod.name_any()).or_insert((now, None));
+        if has_ended {
+            ended.get_or_insert(now);
         }
     }
 }
