@@ -43,7 +43,7 @@ fmt-check:
 
 clippy:
 	@nice cargo clippy --workspace --all-targets --locked -- -D warnings
-	@nice cargo clippy --test e2e --locked -- -D warnings
+	@nice cargo clippy --test e2e --test rig --locked -- -D warnings
 
 unit:
 	@nice cargo test --workspace --locked

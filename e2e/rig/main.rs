@@ -73,6 +73,7 @@ fn main() -> std::process::ExitCode {
         refusals::way::a_version_whose_tag_would_be_ambiguous_is_refused,
         refusals::way::a_lower_version_than_the_current_one_is_refused,
         refusals::way::of_overlapping_suffixes_the_younger_policy_is_refused,
+        refusals::way::a_policy_with_a_rule_that_cannot_be_read_is_refused,
         refusals::registry::a_registry_that_is_down_is_waited_for,
         refusals::registry::a_registry_that_is_down_for_an_hour_fails_the_promotion,
         refusals::registry::a_registry_that_goes_down_in_the_middle_of_the_writes_is_waited_for,

@@ -219,6 +219,10 @@ pub struct GateStatus {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+    /// How long it ran, in whole seconds, such as `72s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub duration: Option<String>,
     /// How often it was run; evicted Pods do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,

@@ -7,7 +7,7 @@ use kube::runtime::reflector::Store;
 
 use super::context::Guarded;
 use crate::api::EnvironmentPolicy;
-use crate::domain::policy::{Environments, conflicts};
+use crate::domain::policy::{Environments, conflicts, problem_of_rules};
 
 /// The environments of a namespace, as the watch shows them.
 pub(super) fn cached(store: &Store<Guarded<EnvironmentPolicy>>, space: &str) -> Environments {
@@ -16,7 +16,7 @@ pub(super) fn cached(store: &Store<Guarded<EnvironmentPolicy>>, space: &str) -> 
         .iter()
         .filter(|policy| policy.namespace().as_deref() == Some(space))
         .collect();
-    Environments::of(&here, &lost(&all, space))
+    Environments::of(&here, &problems(&all, space))
 }
 
 /// The environments of a namespace from its policies as they were just read; policies of other namespaces
@@ -30,8 +30,8 @@ pub(super) fn fresh(
     all.retain(|policy| policy.namespace().as_deref() != Some(space));
     let elsewhere = all.len();
     all.extend(policies);
-    let lost = lost(&all, space);
-    Environments::of(&all[elsewhere..].iter().collect::<Vec<_>>(), &lost)
+    let problems = problems(&all, space);
+    Environments::of(&all[elsewhere..].iter().collect::<Vec<_>>(), &problems)
 }
 
 /// Why a policy loses to an older one, when it does.
@@ -41,6 +41,15 @@ pub(super) fn conflict_of(
     name: &str,
 ) -> Option<String> {
     lost(&readable(store), space).remove(name)
+}
+
+/// What is wrong with policies of the namespace beyond what each of them says by itself.
+fn problems(all: &[EnvironmentPolicy], space: &str) -> BTreeMap<String, String> {
+    let here = all
+        .iter()
+        .filter(|policy| policy.namespace().as_deref() == Some(space));
+    let rules = here.filter_map(|policy| Some((policy.name_any(), problem_of_rules(policy)?)));
+    lost(all, space).into_iter().chain(rules).collect()
 }
 
 fn lost(all: &[EnvironmentPolicy], space: &str) -> BTreeMap<String, String> {

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use crate::api::EnvironmentPolicy;
 use crate::domain::compliance::unreadable;
-use crate::domain::policy::rule_set;
+use crate::domain::policy::{RULES_PROBLEM, rule_set};
 use crate::effects::bounded;
 
 /// How long reading the rules of one policy may take.
@@ -43,7 +43,7 @@ impl RuleChecks {
         }
         match bounded::run(LIMIT, move || unreadable(&rules)).await {
             Ok(why) => {
-                let problem = why.map(|why| format!("policyRules {why}"));
+                let problem = why.map(|why| format!("{RULES_PROBLEM}{why}"));
                 let mut known = self.known();
                 if known.len() >= MOST {
                     known.clear();
@@ -52,7 +52,7 @@ impl RuleChecks {
                 problem
             }
             // Nothing is known yet: the next look tries again.
-            Err(why) => Some(format!("policyRules cannot be read: {why}")),
+            Err(why) => Some(format!("{RULES_PROBLEM}cannot be read: {why}")),
         }
     }
 

@@ -137,6 +137,30 @@ pub async fn of_overlapping_suffixes_the_younger_policy_is_refused(rig: Rig) {
     assert_eq!(reason(&ended), "Promoted", "{}", message(&ended));
 }
 
+pub async fn a_policy_with_a_rule_that_cannot_be_read_is_refused(rig: Rig) {
+    let rule = |expression: &str| json!({ "policyRules": [{ "name": "kept", "expression": expression, "message": "m" }] });
+    let refusal = Refusal::in_dev(&rig, json!({})).await;
+    let world = &refusal.world;
+    world.policy("lab", rule("manifest.x ==")).await;
+    crate::wait::until("the policy is judged", crate::world::SOON, async || {
+        let policy = world.policies().get("lab").await.ok()?;
+        let conditions = &policy.status.as_ref()?.conditions;
+        (condition(conditions, "Valid") == "False").then_some(())
+    })
+    .await;
+    world.promote("one", "v1.0.0", "lab").await;
+    refusal
+        .waits(
+            "one",
+            "PolicyInvalid",
+            &["policyRules 'kept'", "cannot be read"],
+        )
+        .await;
+    world.policy("lab", rule("true")).await;
+    let ended = world.ended("one").await;
+    assert_eq!(reason(&ended), "Promoted", "{}", message(&ended));
+}
+
 async fn three(rig: &Rig) -> Refusal {
     let world = World::new(rig, Kind::Referrers).await;
     world.policy("dev", json!({})).await;

@@ -216,6 +216,7 @@ impl GateView {
             image_digest: _,
             started_at,
             finished_at,
+            duration: _,
             attempts,
             reused_from,
             counts,

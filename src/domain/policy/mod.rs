@@ -328,10 +328,61 @@ fn age_key(policy: &api::EnvironmentPolicy) -> (jiff::Timestamp, (String, String
     (created, key(policy))
 }
 
+/// How a problem with the rules of a policy begins.
+pub const RULES_PROBLEM: &str = "policyRules ";
+
+/// The problem with its rules that the operator has found in this very generation of the policy, and written
+/// into its status: rules are read once, under bounds of their own, and not in every pass.
+pub fn problem_of_rules(policy: &api::EnvironmentPolicy) -> Option<String> {
+    let conditions = &policy.status.as_ref()?.conditions;
+    let valid = api::find_condition(conditions, api::ConditionType::Valid)?;
+    let of_today = valid.observed_generation == policy.metadata.generation;
+    let found = valid.status == "False" && of_today && valid.message.starts_with(RULES_PROBLEM);
+    found.then(|| valid.message.clone())
+}
+
 /// SHA-256 of a policy's specification as JSON with sorted keys.
 pub fn digest_of(spec: &api::EnvironmentPolicySpec) -> Digest {
     let canonical = serde_json::to_value(spec)
         .map(|value| value.to_string())
         .unwrap_or_default();
     Digest::of(canonical.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn judged(generation: i64, message: &str) -> api::EnvironmentPolicy {
+        serde_json::from_value(json!({
+            "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "EnvironmentPolicy",
+            "metadata": { "name": "dev", "generation": 2 },
+            "spec": { "artifacts": [{ "name": "app", "repository": "r.example/app" }] },
+            "status": { "observedGeneration": generation, "conditions": [{
+                "type": "Valid", "status": "False", "reason": "PolicyInvalid", "message": message,
+                "observedGeneration": generation, "lastTransitionTime": "2026-03-02T10:00:00Z",
+            }] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_problem_with_rules_is_known_from_the_status_of_the_same_generation() {
+        let message = "policyRules 'a': its expression cannot be read";
+        assert_eq!(
+            problem_of_rules(&judged(2, message)).as_deref(),
+            Some(message)
+        );
+        assert_eq!(
+            problem_of_rules(&judged(1, message)),
+            None,
+            "it was changed since"
+        );
+        assert_eq!(
+            problem_of_rules(&judged(2, "tag suffix 'a' overlaps")),
+            None
+        );
+    }
 }

@@ -173,6 +173,7 @@ fn gate_of(planned: &PlannedGate, observed: &Observed) -> GateStatus {
         started_at: None,
         finished_at: None,
         output: None,
+        duration: None,
         attempts: None,
         reused_from: None,
         counts: BTreeMap::new(),
@@ -184,36 +185,45 @@ fn gate_of(planned: &PlannedGate, observed: &Observed) -> GateStatus {
     match state_of(planned, &observed.gates) {
         None | Some(GateState::Running { .. }) => blank,
         Some(GateState::Ended(result)) => {
-            let warned =
-                result.outcome != GateOutcome::Passed && planned.on_failure == OnFailure::Warn;
-            let was = word(result.outcome);
-            let message = shortened(
-                result
-                    .message
-                    .strip_prefix(&format!("{was}: "))
-                    .unwrap_or(&result.message),
-            );
-            let reused = result.reused.as_ref();
-            let job = reused.map(|reused| reused.job.clone());
-            GateStatus {
-                outcome: if warned { "Warned" } else { was }.to_owned(),
-                message: Some(if warned {
-                    format!("{was}: {message}")
-                } else {
-                    message
-                }),
-                job_uid: Some(result.job_uid.clone()),
-                image_digest: result.image_digest.clone(),
-                started_at: result.started_at.map(Time),
-                finished_at: result.finished_at.map(Time),
-                output: result.output.clone(),
-                attempts: i32::try_from(result.attempts).ok(),
-                job: job.unwrap_or_else(|| blank.job.clone()),
-                reused_from: reused.map(|reused| reused.from.clone()),
-                ..with_found(blank, &result.found)
-            }
+            ended(with_found(blank, &result.found), result, planned.on_failure)
         }
     }
+}
+
+/// A gate with its result. A warned one keeps what it was in the first word of its message.
+fn ended(gate: GateStatus, result: &GateResult, on_failure: OnFailure) -> GateStatus {
+    let warned = result.outcome != GateOutcome::Passed && on_failure == OnFailure::Warn;
+    let was = word(result.outcome);
+    let message = shortened(
+        result
+            .message
+            .strip_prefix(&format!("{was}: "))
+            .unwrap_or(&result.message),
+    );
+    let reused = result.reused.as_ref();
+    GateStatus {
+        outcome: if warned { "Warned" } else { was }.to_owned(),
+        message: Some(if warned {
+            format!("{was}: {message}")
+        } else {
+            message
+        }),
+        job: reused.map_or(gate.job, |reused| reused.job.clone()),
+        job_uid: Some(result.job_uid.clone()),
+        image_digest: result.image_digest.clone(),
+        started_at: result.started_at.map(Time),
+        finished_at: result.finished_at.map(Time),
+        duration: result.started_at.zip(result.finished_at).map(duration),
+        attempts: i32::try_from(result.attempts).ok(),
+        reused_from: reused.map(|reused| reused.from.clone()),
+        output: result.output.clone(),
+        ..gate
+    }
+}
+
+/// In whole seconds, as the node gives the end.
+fn duration((started, finished): (Timestamp, Timestamp)) -> String {
+    format!("{}s", finished.duration_since(started).as_secs().max(0))
 }
 
 /// The numbers and names of a result, within what the API accepts.
@@ -266,3 +276,7 @@ pub fn sign(outcome: &str) -> char {
         _ => '✗',
     }
 }
+
+#[cfg(test)]
+#[path = "gates_tests.rs"]
+mod tests;
