@@ -419,6 +419,7 @@ fn a_threshold_is_a_number_that_makes_sense() {
         metric(json!({ "min": "-1.5", "maxIncreasePercent": 10 })),
         cost("1200.50"),
         with_gate("retries", json!(5)),
+        with_gate("credentials", json!({ "secretName": "registry.scanner-1" })),
         with_gate("cacheFor", json!("720h")),
         cached(json!({ "metrics": [{ "name": "p95_ms", "max": "9" }] })),
     ]);
@@ -434,6 +435,10 @@ fn a_threshold_is_a_number_that_makes_sense() {
         cost("-1"),
         cost("1e9"),
         with_gate("retries", json!(6)),
+        with_gate(
+            "credentials",
+            json!({ "secretName": "../floe-system/signing" }),
+        ),
         with_gate("cacheFor", json!("59s")),
         with_gate("cacheFor", json!("721h")),
         cached(json!({ "metrics": [{ "name": "p95_ms", "maxIncreasePercent": 10 }] })),

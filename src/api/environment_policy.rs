@@ -108,7 +108,10 @@ pub struct ArtifactSource {
     /// Secret in the policy's namespace with the certificate authority of the registry under the key
     /// `ca.crt` (PEM). Default: the authorities that the operator's image trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub ca_secret_name: Option<String>,
     /// Speak HTTP without TLS to this registry. Default false. For registries inside the cluster only:
     /// credentials are sent readable for anyone on the way.
@@ -125,7 +128,10 @@ pub struct ArtifactSource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credentials {
     /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub secret_name: String,
 }
 
