@@ -63,6 +63,13 @@ mod tests {
         same("reasons.md", &text);
     }
 
+    #[test]
+    fn the_schema_of_the_record_is_that_of_the_type() {
+        let schema = schemars::schema_for!(floe::domain::record::Statement);
+        let text = serde_json::to_string_pretty(&schema).unwrap();
+        same("record.schema.json", &(text + "\n"));
+    }
+
     fn same(file: &str, made: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("docs/reference")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use floe::domain::artifact::{Repository, Tag};
+use floe::domain::record::Statement;
 use floe::effects::registry::{Access, Descriptor, ManifestType, RawManifest, Registry};
 use serde_json::{Value, json};
 
@@ -94,7 +95,11 @@ impl Space {
                 assert_eq!(manifest["subject"]["digest"], digest);
                 assert_eq!(manifest["artifactType"], "application/vnd.in-toto+json");
                 let blob = manifest["layers"][0]["digest"].as_str().unwrap();
-                json(&["blob", &format!("{repository}@{blob}")])
+                let record = json(&["blob", &format!("{repository}@{blob}")]);
+                // The type from which the documented schema is made knows every field, and misses none.
+                let typed = serde_json::from_value::<Statement>(record.clone());
+                typed.unwrap_or_else(|why| panic!("{why}: {record}"));
+                record
             })
             .collect()
     }

@@ -13,13 +13,16 @@ use crate::jobs::When;
 use crate::proxy::{Fault, Moment, Server};
 use crate::registries::Kind;
 use crate::supervisor::Supervisor;
-use crate::wait::seconds;
+use crate::wait::{seconds, until};
 use crate::world::{World, gates, is_over, reason, stage};
 
 /// Runs at the same time.
 const SIDE_BY_SIDE: usize = 3;
 /// Two claims may be inherited one after the other, each after 10 s.
 const LIMIT: Duration = seconds(120);
+
+/// From the end of the promotions to the end of the last claim.
+const CLAIMS_END: Duration = seconds(40);
 
 struct Run {
     effects: Vec<String>,
@@ -113,6 +116,16 @@ async fn run(rig: &Rig, kill: Option<(String, Moment)>) -> Run {
     world.until("higher", &what, LIMIT, is_over).await;
     one.until_settled(&world, seconds(1)).await;
     two.until_settled(&world, seconds(1)).await;
+    // Who takes a claim over from a dead process gives it back 10 s later.
+    until("no claim is left", CLAIMS_END, async || {
+        let policy = world.policies().get("dev").await.ok()?;
+        let ledger = policy.status?.artifacts;
+        ledger
+            .iter()
+            .all(|entry| entry.in_flight.is_none())
+            .then_some(())
+    })
+    .await;
     check(&world, kill.as_ref(), &lower, &higher).await;
     let entries = world.proxy.trace.since(0);
     let effects = entries

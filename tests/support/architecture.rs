@@ -29,7 +29,7 @@ const DOORS: &[&str] = &[
     "plan.rs",
     "policy/",
     "request.rs",
-    "record.rs",
+    "record/",
     "rebuild.rs",
     "status/",
 ];

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-/// How often a connection is looked for.
-const LOOKS: usize = 20;
+/// How often a connection is looked for: for two seconds, since a machine can be slow.
+const LOOKS: usize = 400;
 
 /// A process that the proxy may kill.
 pub trait Killable: Send + Sync {
@@ -38,10 +38,10 @@ impl Clients {
             .retain(|client| client.pid() != pid);
     }
 
-    /// The process that owns this end of a connection on loopback; none when it is gone.
-    pub async fn find(&self, peer: SocketAddr) -> Option<Arc<dyn Killable>> {
+    /// The process at the other end of a connection on loopback, between `peer` and `own`; none when it is gone.
+    pub async fn find(&self, peer: SocketAddr, own: SocketAddr) -> Option<Arc<dyn Killable>> {
         for _ in 0..LOOKS {
-            if let Some(found) = self.look_for(peer) {
+            if let Some(found) = self.look_for(peer, own) {
                 return Some(found);
             }
             // The kernel's table is not read in one piece: a connection can be missed while others come and go.
@@ -50,28 +50,36 @@ impl Clients {
         None
     }
 
-    fn look_for(&self, peer: SocketAddr) -> Option<Arc<dyn Killable>> {
+    fn look_for(&self, peer: SocketAddr, own: SocketAddr) -> Option<Arc<dyn Killable>> {
         let clients = self.0.lock().expect("no holder panics").clone();
-        let socket = format!("socket:[{}]", inode_of(peer)?);
+        let socket = format!("socket:[{}]", inode_of(peer, own)?);
         clients
             .into_iter()
             .find(|client| has_open(client.pid(), &socket))
     }
 }
 
-/// The inode of the socket with this local address, from `/proc/net/tcp`.
-fn inode_of(local: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(local) = local else {
-        return None;
-    };
-    let address = u32::from_le_bytes(local.ip().octets());
-    let wanted = format!("{address:08X}:{:04X}", local.port());
+/// The inode of the socket with these two addresses, from `/proc/net/tcp`. Both: a port is used again for
+/// another server while its earlier connection still waits in the table, without an inode.
+fn inode_of(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+    let (local, remote) = (written(local)?, written(remote)?);
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     table.lines().find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        (columns.get(1) == Some(&wanted.as_str()))
-            .then(|| columns.get(9).map(|&inode| inode.to_owned()))?
+        let [_, from, to, _, _, _, _, _, _, inode, ..] = columns[..] else {
+            return None;
+        };
+        (from == local && to == remote && inode != "0").then(|| inode.to_owned())
     })
+}
+
+/// An address as the kernel's table has it.
+fn written(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(address) = address else {
+        return None;
+    };
+    let ip = u32::from_le_bytes(address.ip().octets());
+    Some(format!("{ip:08X}:{:04X}", address.port()))
 }
 
 fn has_open(pid: u32, socket: &str) -> bool {

@@ -105,7 +105,10 @@ impl Forwarder {
         tls: Option<TlsAcceptor>,
     ) {
         // Which operator this is can only be told while its end of the connection is open.
-        let client = self.shared.clients.find(peer).await;
+        let Ok(own) = stream.local_addr() else {
+            return;
+        };
+        let client = self.shared.clients.find(peer, own).await;
         let Some(client) = client else { return };
         stream.set_nodelay(true).expect("set an option of a socket");
         let service = service_fn(|request| self.clone().serve(client.clone(), request));

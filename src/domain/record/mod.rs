@@ -3,17 +3,20 @@
 //! Its bytes follow from the object and its status alone, never from the clock, so that a retry or a
 //! second operator writes the same bytes (design, section 9).
 
+mod statement;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::artifact::Digest;
 use super::observed::OwnRecord;
 use super::plan::Plan;
 use super::request::Request;
-use crate::api::{GateStatus, Intent, OnFailure, PromotionStatus};
+use crate::api::{GateStatus, Intent, PromotionStatus};
+pub use statement::{Artifact, Gate, Operator, Policy, Predicate, Previous, Statement, Subject};
 
 /// Media type of the statement, and artifact type of the referrer that holds it (in-toto, `envelope.md`).
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
@@ -82,37 +85,55 @@ pub fn statement(
     intent: &Intent,
 ) -> Vec<u8> {
     let route = &plan.route;
-    let mut predicate = json!({
-        "id": request.uid,
-        "kind": "Promotion",
-        "name": request.name,
-        "space": request.space,
-        "operator": { "version": intent.operator_version, "instance": intent.operator_instance },
-        "artifact": {
-            "name": route.artifact, "version": route.version.as_str(),
-            "digest": plan.digest, "mediaType": plan.media_type,
+    let predicate = Predicate {
+        id: request.uid.clone(),
+        kind: "Promotion".to_owned(),
+        name: request.name.clone(),
+        space: request.space.clone(),
+        operator: Operator {
+            version: intent.operator_version.clone(),
+            instance: intent.operator_instance.clone(),
         },
-        "repository": route.repository,
-        "tag": route.tag,
-        "sourceEnvironment": route.from,
-        "targetEnvironment": route.to,
-        "requestedBy": request.requested_by,
-        "reason": request.reason,
-        "requestedAt": request.created_at,
-        "decidedAt": intent.decided_at.0,
-        "gates": status.gates.iter().map(gate).collect::<Vec<_>>(),
-        "policy": { "generation": intent.policy.generation, "digest": intent.policy.digest },
-        "previous": intent.previous,
-        "result": "Promoted",
-    });
-    without_nulls(&mut predicate);
-    let statement = json!({
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": route.repository, "digest": { "sha256": plan.digest.hex() } }],
-        "predicateType": predicate_type(&route.to),
-        "predicate": predicate,
-    });
-    statement.to_string().into_bytes()
+        artifact: Artifact {
+            name: route.artifact.clone(),
+            version: route.version.to_string(),
+            digest: plan.digest.clone(),
+            media_type: plan.media_type.clone(),
+        },
+        repository: route.repository.clone(),
+        tag: route.tag.clone(),
+        source_environment: route.from.clone(),
+        target_environment: route.to.clone(),
+        requested_by: request.requested_by.clone(),
+        reason: request.reason.clone(),
+        requested_at: request.created_at,
+        decided_at: intent.decided_at.0,
+        gates: status.gates.iter().map(gate).collect(),
+        policy: Policy {
+            generation: intent.policy.generation,
+            digest: intent.policy.digest.clone(),
+        },
+        previous: intent.previous.as_ref().map(|before| Previous {
+            version: before.version.clone(),
+            digest: before.digest.clone(),
+            record: before.record.clone(),
+        }),
+        result: "Promoted".to_owned(),
+    };
+    let statement = Statement {
+        statement_type: "https://in-toto.io/Statement/v1".to_owned(),
+        subject: vec![Subject {
+            name: route.repository.to_string(),
+            digest: BTreeMap::from([("sha256".to_owned(), plan.digest.hex().to_owned())]),
+        }],
+        predicate_type: predicate_type(&route.to),
+        predicate,
+    };
+    // By way of a map that is sorted by key: the bytes do not depend on the order of fields in the source.
+    serde_json::to_value(&statement)
+        .map(|value| value.to_string())
+        .unwrap_or_default()
+        .into_bytes()
 }
 
 /// The predicate of a statement of ours about this digest; `None` when it is anything else.
@@ -162,47 +183,33 @@ pub fn promoted_into(
     })
 }
 
-fn gate(gate: &GateStatus) -> Value {
-    json!({
-        "name": gate.name,
-        "type": gate.gate_type,
-        "outcome": gate.outcome,
-        "onFailure": if gate.outcome == "Warned" { Some(OnFailure::Warn) } else { None },
-        "summary": gate.message,
-        "counts": some(&gate.counts),
-        "ids": (!gate.ids.is_empty()).then_some(&gate.ids),
-        "findings": (!gate.findings.is_empty()).then_some(&gate.findings),
-        "omitted": gate.omitted,
-        "values": some(&gate.values),
-        "attempts": gate.attempts.filter(|attempts| *attempts > 1),
-        "reusedFrom": gate.reused_from,
-        "image": gate.image,
-        "imageDigest": gate.image_digest,
-        "job": gate.job_uid,
-        "startedAt": gate.started_at,
-        "finishedAt": gate.finished_at,
-    })
-}
-
-fn some<T>(map: &BTreeMap<String, T>) -> Option<&BTreeMap<String, T>> {
-    (!map.is_empty()).then_some(map)
-}
-
-/// Leaves out what is not known: a record holds no null and no placeholder.
-fn without_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(without_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+fn gate(gate: &GateStatus) -> Gate {
+    let warned = gate.outcome == "Warned";
+    Gate {
+        name: gate.name.clone(),
+        gate_type: gate.gate_type.clone(),
+        outcome: gate.outcome.clone(),
+        on_failure: warned.then(|| "Warn".to_owned()),
+        summary: gate.message.clone(),
+        counts: gate.counts.clone(),
+        ids: gate.ids.clone(),
+        findings: gate.findings.clone(),
+        omitted: gate.omitted,
+        values: gate.values.clone(),
+        attempts: gate.attempts.filter(|attempts| *attempts > 1),
+        reused_from: gate.reused_from.clone(),
+        image: gate.image.clone(),
+        image_digest: gate.image_digest.clone(),
+        job: gate.job_uid.clone(),
+        started_at: gate.started_at.as_ref().map(|time| time.0),
+        finished_at: gate.finished_at.as_ref().map(|time| time.0),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
 
     use super::*;
     use crate::api::{PolicyRef, Promotion};
@@ -265,6 +272,8 @@ mod tests {
         let bytes = statement(&request, &plan, &status, &intent);
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert!(!text.contains("null"), "{text}");
+        let typed: Statement = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(typed.predicate.gates.len(), status.gates.len());
         let seen = read(&bytes, &plan.digest).unwrap();
         assert_eq!(
             (seen.id.as_str(), seen.requested_by.as_deref()),

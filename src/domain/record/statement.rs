@@ -1,0 +1,190 @@
+//! The form of a record, as a type: its JSON Schema in the documentation is made from it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::artifact::{Digest, Repository, Tag};
+
+/// The record of a promotion: an in-toto statement about the promoted digest. What is not known is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Statement {
+    /// `https://in-toto.io/Statement/v1`.
+    #[serde(rename = "_type")]
+    pub statement_type: String,
+    /// The promoted digest.
+    #[schemars(length(equal = 1))]
+    pub subject: Vec<Subject>,
+    /// `https://floe.dev/promotion/v1/<environment>`.
+    pub predicate_type: String,
+    /// What was promoted, by whom, and what was checked.
+    pub predicate: Predicate,
+}
+
+/// What the statement is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The repository.
+    pub name: String,
+    /// `sha256`: the digest of the manifest, as hexadecimal digits.
+    pub digest: BTreeMap<String, String>,
+}
+
+/// What was promoted, by whom, and what was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Predicate {
+    /// UID of the request.
+    pub id: String,
+    /// Kind of the request.
+    pub kind: String,
+    /// Name of the request.
+    pub name: String,
+    /// Namespace of the request.
+    pub space: String,
+    /// The operator that took the decision.
+    pub operator: Operator,
+    /// What was promoted.
+    pub artifact: Artifact,
+    /// Where it lies.
+    #[schemars(with = "String")]
+    pub repository: Repository,
+    /// Tag that was written.
+    #[schemars(with = "String")]
+    pub tag: Tag,
+    /// Environment from which it came; absent for the first environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_environment: Option<String>,
+    /// Environment that it entered.
+    pub target_environment: String,
+    /// Who asked, as the API server authenticated them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was asked for.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub requested_at: Timestamp,
+    /// When all gates had passed and the decision was taken.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub decided_at: Timestamp,
+    /// What was checked.
+    pub gates: Vec<Gate>,
+    /// The policy that was in force.
+    pub policy: Policy,
+    /// What the environment held before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+    /// `Promoted`.
+    pub result: String,
+}
+
+/// The operator that took the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Its version.
+    pub version: String,
+    /// Name of its process.
+    pub instance: String,
+}
+
+/// What was promoted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Artifact {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its manifest.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+    /// Media type of its manifest.
+    pub media_type: String,
+}
+
+/// One gate, and what came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gate {
+    /// Its name.
+    pub name: String,
+    /// `PolicyCompliance`, `Tests`, `SecurityScan`, `CostAnalysis`, `PerformanceBaseline` or `Custom`.
+    #[serde(rename = "type")]
+    pub gate_type: String,
+    /// `Passed` or `Warned`.
+    pub outcome: String,
+    /// `Warn`, for a gate that did not pass and only warns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<String>,
+    /// What came out, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// What its report counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, i64>,
+    /// Ids of what it found, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// What is wrong, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
+    /// How many more ids or findings there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub omitted: Option<i64>,
+    /// What its report measured, as decimal numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// How often it was run, when more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<i32>,
+    /// The Promotion whose result counted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<String>,
+    /// Image in which it ran, as the policy names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Digest of that image, as the node reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<String>,
+    /// UID of the Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// When the command started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// The policy that was in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Its generation.
+    pub generation: i64,
+    /// SHA-256 of its specification as canonical JSON.
+    pub digest: String,
+}
+
+/// What the environment held before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// Its version.
+    pub version: String,
+    /// Its digest.
+    pub digest: String,
+    /// Digest of the referrer manifest with its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+}
