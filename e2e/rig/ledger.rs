@@ -66,6 +66,30 @@ pub async fn a_ledger_that_is_lost_while_gates_run_does_not_disturb(rig: Rig) {
     assert!(ledger[0].in_flight.is_none());
 }
 
+pub async fn a_claim_that_nobody_gives_back_any_more_is_given_back(rig: Rig) {
+    let world = three_environments(&rig, Kind::Referrers).await;
+    let mut policy = world.policies().get("dev").await.unwrap();
+    let slot = json!({
+        "kind": "Promotion", "name": "gone", "uid": "gone", "tag": "v1.0.0-dev", "digest": "sha256:00",
+        "holder": "gone", "since": "2026-01-01T00:00:00Z",
+    });
+    let of_artifact = &mut policy.status.as_mut().unwrap().artifacts[0];
+    of_artifact.in_flight = Some(serde_json::from_value(slot).unwrap());
+    let parameters = PostParams::default();
+    world
+        .policies()
+        .replace_status("dev", &parameters, &policy)
+        .await
+        .unwrap();
+    until("the claim is given back", SOON, async || {
+        ledger(&world, "dev").await[0]
+            .in_flight
+            .is_none()
+            .then_some(())
+    })
+    .await;
+}
+
 pub async fn a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early(
     rig: Rig,
 ) {

@@ -93,6 +93,7 @@ fn main() -> std::process::ExitCode {
         refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
         ledger::a_lost_ledger_is_read_from_the_registry_again,
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
+        ledger::a_claim_that_nobody_gives_back_any_more_is_given_back,
         ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,

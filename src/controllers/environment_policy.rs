@@ -23,10 +23,12 @@ use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
 use crate::effects::credentials::NoAccess;
 use crate::effects::registry::{Reference, Registry};
-use crate::effects::{clock, ledger as ledgers, records};
+use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
 
 /// How often a policy in trouble is looked at again.
 const RETRY: Duration = Duration::from_secs(15);
+/// How soon at the earliest it is looked at again.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 /// How often a healthy policy is looked at without a change.
 const SLOW_LOOK: Duration = Duration::from_hours(1);
 
@@ -78,13 +80,18 @@ pub(super) async fn reconcile(
         changed
     });
     api("store the policy's status", stored).await?;
+    let given_back = abandoned_claims::give_back(&ctx.client, policy, clock::now());
+    let next_claim = api("give an abandoned claim back", given_back).await?;
     ctx.metrics.pass("EnvironmentPolicy");
     ctx.went_well(&policy.uid().unwrap_or_default());
-    Ok(Next::requeue(if health.problem.is_some() {
+    let look = if health.problem.is_some() {
         RETRY
     } else {
         SLOW_LOOK
-    }))
+    };
+    Ok(Next::requeue(next_claim.map_or(look, |at| {
+        look.min(clock::until(at).max(SHORTEST_LOOK))
+    })))
 }
 
 /// What to do after a pass that failed.

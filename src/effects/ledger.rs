@@ -253,7 +253,11 @@ async fn standing(
 }
 
 /// The owner of a slot is gone, is another object of that name, or has ended.
-async fn proven_finished(client: &Client, space: &str, slot: &InFlight) -> kube::Result<bool> {
+pub(super) async fn proven_finished(
+    client: &Client,
+    space: &str,
+    slot: &InFlight,
+) -> kube::Result<bool> {
     let promotions: Api<Promotion> = Api::namespaced(client.clone(), space);
     let Some(owner) = promotions.get_opt(&slot.name).await? else {
         return Ok(true);
@@ -287,7 +291,7 @@ async fn replace_status(
         .await
 }
 
-fn ledger_mut<'a>(
+pub(super) fn ledger_mut<'a>(
     policy: &'a mut EnvironmentPolicy,
     artifact: &str,
 ) -> Option<&'a mut LedgerArtifact> {

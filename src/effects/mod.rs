@@ -1,6 +1,7 @@
 //! How floe touches the world: one module per outside system. An effect does what it is told,
 //! checks the answer and returns a receipt; it decides nothing.
 
+pub mod abandoned_claims;
 pub mod bounded;
 pub mod clock;
 pub mod credentials;
