@@ -122,6 +122,33 @@ pub async fn who_inherits_a_claim_waits_until_the_dead_can_write_no_more(rig: Ri
     ));
 }
 
+pub async fn a_record_says_what_was_decided_and_not_when_it_was_written(rig: Rig) {
+    let world = in_dev(&rig, Kind::Referrers).await;
+    let digest = world.repository.publish("v1.0.0", "first").await;
+    world
+        .proxy
+        .faults
+        .once(Fault::Kill(Moment::After), |seen, _| {
+            seen.key.contains("PUT manifests/v1.0.0-dev")
+        });
+    let dead = world.operator("one").await;
+    world.policy_ready("dev").await;
+    world.promote("one", "v1.0.0", "dev").await;
+    dead.until_gone(SOON).await;
+    // The heir writes the record long after the decision.
+    world.operator("two").await;
+    let ended = world
+        .until("one", "ended", seconds(60), crate::world::is_over)
+        .await;
+    let decided = ended.status.unwrap().intent.unwrap().decided_at;
+    let records = world.repository.referrers(&digest).await;
+    let said: Vec<serde_json::Value> = records
+        .iter()
+        .map(|record| record.json()["predicate"]["decidedAt"].clone())
+        .collect();
+    assert_eq!(said, [json!(decided)]);
+}
+
 pub async fn of_two_promotions_that_claim_at_once_one_writes_after_the_other(rig: Rig) {
     let world = in_dev(&rig, Kind::Referrers).await;
     for version in ["v1.2.3", "v1.2.4"] {

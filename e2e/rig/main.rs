@@ -108,6 +108,7 @@ fn main() -> std::process::ExitCode {
         crashes::a_crash_right_after_the_record_was_written_writes_no_second_one,
         crashes::whoever_follows_latest_finds_the_record_at_every_moment,
         crashes::who_inherits_a_claim_waits_until_the_dead_can_write_no_more,
+        crashes::a_record_says_what_was_decided_and_not_when_it_was_written,
         crashes::of_two_promotions_that_claim_at_once_one_writes_after_the_other,
         main_scenario::gates_get_the_digest_and_never_a_tag,
         side_by_side::many_promotions_at_once_into_one_environment_follow_each_other,
