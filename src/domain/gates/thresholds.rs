@@ -70,13 +70,11 @@ fn findings(scan: &Scan, rules: &ReportRules, day: Date) -> Compared {
         };
         count.total.saturating_sub(ignored)
     };
-    let too_many: Vec<String> = Level::ALL
-        .into_iter()
-        .filter_map(|level| {
-            let (found, most) = (counted(counts.of(level)), *rules.limits.get(&level)?);
-            (found > most).then(|| format!("{found} {} (at most {most})", level.as_str()))
-        })
-        .collect();
+    let over = |level: Level| {
+        let (found, most) = (counted(counts.of(level)), *rules.limits.get(&level)?);
+        (found > most).then(|| format!("{found} {} (at most {most})", level.as_str()))
+    };
+    let too_many: Vec<String> = Level::ALL.into_iter().filter_map(over).collect();
     ended.dedup();
     let ids: Vec<String> = ended
         .iter()
@@ -91,8 +89,16 @@ fn findings(scan: &Scan, rules: &ReportRules, day: Date) -> Compared {
     let mut message = vec![if passed {
         listed(&counts)
     } else {
-        let ids = named(&ids, scan.omitted);
-        format!("too many findings: {}{ids}", too_many.join(", "))
+        // Only those of the severities that are too many; the ids that were left out are the least severe.
+        let of_these = scan.ids.iter().filter(|found| over(found.level).is_some());
+        let of_these: Vec<String> = ended
+            .iter()
+            .chain(of_these.map(|found| &found.id))
+            .cloned()
+            .collect();
+        let all = of_these.len() == ids.len();
+        let named = named(&of_these, if all { scan.omitted } else { 0 });
+        format!("too many findings: {}{named}", too_many.join(", "))
     }];
     if rules.ignore_unfixed && unfixed > 0 {
         message.push(format!("{unfixed} without a fix are not counted"));

@@ -86,6 +86,23 @@ fn a_failure_names_numbers_limits_and_ids() {
 }
 
 #[test]
+fn only_ids_of_the_severities_that_are_too_many_are_named() {
+    let compared = of_scan(
+        scan(),
+        json!({"format": "Trivy", "limits": {"critical": 0}}),
+    );
+    assert_eq!(
+        compared.message,
+        "too many findings: 1 critical (at most 0): CVE-2024-1"
+    );
+    assert_eq!(
+        compared.found.ids,
+        ["CVE-2024-1", "CVE-2024-2"],
+        "all are shown"
+    );
+}
+
+#[test]
 fn findings_without_a_fix_are_left_out_only_when_the_policy_says_so() {
     let limits = json!({"critical": 0, "high": 3});
     let strict = json!({"format": "Grype", "limits": limits});
