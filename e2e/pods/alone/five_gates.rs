@@ -81,7 +81,10 @@ async fn five_gates_run_side_by_side_and_two_warn_and_one_refuses_until_the_arti
         let (ended, took) = timed(&space, "bad", "v1.2.3").await;
         let (_, message) = space.refused("bad", "GateFailed").await;
         println!("five gates, refused: {took}");
-        assert!(PLANTED.iter().all(|id| message.contains(id)), "{message}");
+        // The third one is of medium severity, of which any number is accepted.
+        let (too_bad, accepted) = PLANTED.split_at(2);
+        assert!(too_bad.iter().all(|id| message.contains(id)), "{message}");
+        assert!(!message.contains(accepted[0]), "{message}");
         let outcomes = [
             "policy_compliance",
             "unit",
@@ -106,9 +109,8 @@ async fn five_gates_run_side_by_side_and_two_warn_and_one_refuses_until_the_arti
         assert!(of_gate(&ended, "load").message.unwrap().contains("310.5"));
         let told = space.kubectl(&["describe", "promotion", "bad"]);
         let (status, events) = told.split_once("Events:").expect("it has Events");
-        for id in PLANTED {
-            assert!(status.contains(id) && events.contains(id), "{id}: {told}");
-        }
+        assert!(PLANTED.iter().all(|id| status.contains(id)), "{told}");
+        assert!(too_bad.iter().all(|id| events.contains(id)), "{told}");
         assert_eq!(space.tags(), tags, "nothing is written");
         side_by_side(&space, &ended).await;
 
