@@ -9,9 +9,6 @@ use crate::proxy::{Fault, Moment};
 use crate::registries::Kind;
 use crate::sweep::{Run, SIDE_BY_SIDE, Scene, Stop};
 
-/// What an operator says when a slow machine keeps the registry's answer from it: no crash leads there for sure.
-const PASSING_TROUBLE: &str = "RegistryUnavailable";
-
 /// The table: effect, and how long the run took that was killed before and after it.
 type Table = BTreeMap<(usize, String), [String; 2]>;
 
@@ -84,10 +81,6 @@ async fn sweep(scene: Scene<'_>, meant: impl Fn(&str) -> bool) {
         count += runs.len();
         let mut new: BTreeMap<String, Vec<Stop>> = BTreeMap::new();
         for run in &runs {
-            if run.lacks(PASSING_TROUBLE) {
-                rig.report(format!("  never came about again: {:?}", run.stops.last()));
-                continue;
-            }
             run.must_end_like(&reference);
             enter(&mut table, &reference, run);
             for key in run

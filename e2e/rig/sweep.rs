@@ -105,12 +105,6 @@ impl Scene<'_> {
 }
 
 impl Run {
-    /// Whether its last stop is at such an effect, and never came about.
-    pub fn lacks(&self, effect: &str) -> bool {
-        let last = self.stops.last();
-        !self.all_reached && last.is_some_and(|stop| stop.key.contains(effect))
-    }
-
     /// Panics when this run, which was disturbed, did not end like the undisturbed one.
     pub fn must_end_like(&self, reference: &Self) {
         let had = || self.effects.join("\n");
