@@ -9,6 +9,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 
 use crate::api::{Baseline, EnvironmentPolicy, InFlight, LedgerArtifact, LedgerEntry, Promotion};
+use crate::domain::policy::baselines_after;
 
 /// How long a claim's holder may go on writing after it read the claim (design, section 11).
 pub const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
@@ -16,8 +17,6 @@ pub const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
 const HOLDER_FIRST: SignedDuration = SignedDuration::from_secs(2);
 /// Completed promotions that the ledger keeps.
 const HISTORY: usize = 50;
-/// Gates whose values are kept.
-const BASELINES: usize = 32;
 /// Tries when somebody else changes the status at the same moment.
 const TRIES: u32 = 5;
 
@@ -167,14 +166,7 @@ pub async fn settle(
         ledger.current = Some(entry.clone());
         ledger.history.insert(0, entry.clone());
         ledger.history.truncate(HISTORY);
-        // A gate that measured nothing this time keeps what it measured before.
-        let known = std::mem::replace(&mut ledger.baselines, measured.clone());
-        for old in known {
-            let again = measured.iter().any(|new| new.gate == old.gate);
-            if !again && ledger.baselines.len() < BASELINES {
-                ledger.baselines.push(old);
-            }
-        }
+        ledger.baselines = baselines_after(&ledger.baselines, &measured);
         entered = true;
         true
     })

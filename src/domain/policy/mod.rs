@@ -13,6 +13,9 @@ use crate::api;
 pub use crate::api::{OnFailure, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
 
+/// Most gates whose values the ledger keeps, as the API has it.
+const BASELINES_MAX: usize = 32;
+
 /// The environments of one namespace, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environments(BTreeMap<String, Environment>);
@@ -243,6 +246,19 @@ impl Ledger {
     }
 }
 
+/// What gates have measured last, after a promotion that measured this: a gate that measured nothing this time
+/// keeps what it measured before.
+pub fn baselines_after(known: &[api::Baseline], measured: &[api::Baseline]) -> Vec<api::Baseline> {
+    let again = |old: &&api::Baseline| measured.iter().any(|new| new.gate == old.gate);
+    let kept = known.iter().filter(|old| !again(old));
+    measured
+        .iter()
+        .chain(kept)
+        .take(BASELINES_MAX)
+        .cloned()
+        .collect()
+}
+
 /// Values as the API writes them; one that is no number is left out, as if it had never been measured.
 pub(super) fn values_of(written: &BTreeMap<String, String>) -> BTreeMap<String, Decimal> {
     written
@@ -366,6 +382,26 @@ mod tests {
             }] },
         }))
         .unwrap()
+    }
+
+    fn baseline(gate: &str, value: &str) -> api::Baseline {
+        api::Baseline {
+            gate: gate.to_owned(),
+            values: BTreeMap::from([("p95_ms".to_owned(), value.to_owned())]),
+        }
+    }
+
+    #[test]
+    fn a_gate_that_measured_nothing_keeps_what_it_measured_before() {
+        let known = [baseline("load", "1"), baseline("size", "2")];
+        let after = baselines_after(&known, &[baseline("load", "3")]);
+        assert_eq!(after, [baseline("load", "3"), baseline("size", "2")]);
+        let many: Vec<_> = (0..40).map(|n| baseline(&format!("g{n}"), "1")).collect();
+        let after = baselines_after(&many, &[baseline("load", "3")]);
+        assert_eq!(
+            (after.len(), &after[0]),
+            (BASELINES_MAX, &baseline("load", "3"))
+        );
     }
 
     #[test]
