@@ -118,9 +118,7 @@ pub async fn fetch(
 ) -> Result<Fetched, FetchError> {
     let manifest = manifest_of(registry, repository, digest).await?;
     let files = files_of(manifest.bytes())?;
-    for file in &files.files {
-        write_file(registry, repository, file, out).await?;
-    }
+    write_files(registry, repository, &files, out).await?;
     Ok(Fetched {
         manifest,
         files,
@@ -138,9 +136,7 @@ pub async fn fetch_and_unpack(
     let manifest = manifest_of(registry, repository, digest).await?;
     let files = contents_of(manifest.bytes())?;
     let unpacking = Unpacking::after(&files.files)?;
-    for file in &files.files {
-        write_file(registry, repository, file, out).await?;
-    }
+    write_files(registry, repository, &files, out).await?;
     let mut archives = Vec::with_capacity(files.archives.len());
     for layer in &files.archives {
         archives.push(download(registry, repository, layer).await?);
@@ -180,6 +176,18 @@ async fn manifest_of(
             repository: repository.clone(),
             digest: digest.clone(),
         })
+}
+
+async fn write_files(
+    registry: &Registry,
+    repository: &Repository,
+    files: &Files,
+    out: &Path,
+) -> Result<(), FetchError> {
+    for file in &files.files {
+        write_file(registry, repository, file, out).await?;
+    }
+    Ok(())
 }
 
 async fn write_file(

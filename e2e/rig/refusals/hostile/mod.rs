@@ -27,14 +27,7 @@ const OWN_PLACES: [&str; 4] = [
 ];
 
 pub async fn a_gate_gets_nothing_from_fields_that_it_does_not_have(rig: Rig) {
-    let world = World::new(&rig, Kind::Referrers).await;
-    let plain = policy(&world);
-    world.policy("dev", plain["spec"].clone()).await;
-    let wanted = jobs_of(
-        &stored(&world, &plain, ValidationDirective::Strict)
-            .await
-            .expect("it is good"),
-    );
+    let (world, plain, wanted) = without_hostility(&rig).await;
     for (place, field, value) in unknown() {
         let hostile = with(&plain, place, field, value);
         let refused = stored(&world, &hostile, ValidationDirective::Strict)
@@ -51,14 +44,7 @@ pub async fn a_gate_gets_nothing_from_fields_that_it_does_not_have(rig: Rig) {
 }
 
 pub async fn a_gate_gets_nothing_from_values_that_a_field_is_not_made_for(rig: Rig) {
-    let world = World::new(&rig, Kind::Referrers).await;
-    let plain = policy(&world);
-    world.policy("dev", plain["spec"].clone()).await;
-    let wanted = jobs_of(
-        &stored(&world, &plain, ValidationDirective::Strict)
-            .await
-            .expect("it is good"),
-    );
+    let (world, plain, wanted) = without_hostility(&rig).await;
     let mut accepted = Vec::new();
     for (place, field, value) in misused() {
         let hostile = with(&plain, place, field, value);
@@ -77,6 +63,16 @@ pub async fn a_gate_gets_nothing_from_values_that_a_field_is_not_made_for(rig: R
         ["image", "command", "command", "args", "env", "env"],
         "all others are refused"
     );
+}
+
+/// A world, the policy that hostile ones are made from, and the Jobs that it makes as it is.
+async fn without_hostility(rig: &Rig) -> (World, Value, BTreeMap<String, Value>) {
+    let world = World::new(rig, Kind::Referrers).await;
+    let plain = policy(&world);
+    world.policy("dev", plain["spec"].clone()).await;
+    let good = stored(&world, &plain, ValidationDirective::Strict).await;
+    let wanted = jobs_of(&good.expect("it is good"));
+    (world, plain, wanted)
 }
 
 /// A policy with a gate that uses every field.
