@@ -126,9 +126,9 @@ pub async fn a_key_that_was_lost_is_not_made_anew_in_silence(rig: Rig) {
         .await
         .iter()
         .map(|record| {
-            let predicate_type = record.json()["predicateType"].to_string();
+            let of_dev = record.json()["predicate"]["targetEnvironment"] == "dev";
             let signer = after.signer_of(&record.envelope()).cloned();
-            (predicate_type.contains("dev"), signer)
+            (of_dev, signer)
         })
         .collect();
     for (of_dev, signer) in &signers {

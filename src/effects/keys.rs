@@ -67,15 +67,13 @@ impl Keys {
         if let Some(key) = lock(&self.signing).get(space) {
             return Ok(Arc::clone(key));
         }
-        let key = match read_secret(client, &self.namespace, space).await? {
+        let found = read_secret(client, &self.namespace, space).await?;
+        let known = read_public(client, &self.namespace).await?;
+        let key = match found {
             Some(key) => key,
-            None => self.first_key(client, space).await?,
+            None => self.first_key(client, space, known.as_ref()).await?,
         };
-        let public = key.public().to_pem();
-        publish(client, &self.namespace, space, |known| {
-            (!known.contains(&public)).then(|| format!("{public}{known}"))
-        })
-        .await?;
+        publish(client, &self.namespace, space, &key, known).await?;
         let key = Arc::new(key);
         lock(&self.signing).insert(space.to_owned(), Arc::clone(&key));
         Ok(key)
@@ -105,10 +103,14 @@ impl Keys {
     }
 
     /// The first key of a namespace. Whoever creates the Secret first has made it.
-    async fn first_key(&self, client: &Client, space: &str) -> Result<SigningKey, NoKey> {
-        let known = read_public(client, &self.namespace).await?;
-        let known = known.and_then(|map| map.data).unwrap_or_default();
-        if known.contains_key(space) {
+    async fn first_key(
+        &self,
+        client: &Client,
+        space: &str,
+        known: Option<&ConfigMap>,
+    ) -> Result<SigningKey, NoKey> {
+        let mut keys = known.iter().filter_map(|map| map.data.as_ref());
+        if keys.any(|keys| keys.contains_key(space)) {
             return Err(NoKey::Missing(format!(
                 "the Secret '{}' in namespace '{}' is gone, and records of namespace '{space}' were signed with it",
                 secret_name(space),
@@ -130,14 +132,9 @@ pub async fn renew(client: &Client, namespace: &str, space: &str) -> Result<KeyR
             secret_name(space)
         )));
     }
-    let public = create_secret(client, namespace, space)
-        .await?
-        .public()
-        .to_pem();
-    let pem = publish(client, namespace, space, |known| {
-        (!known.contains(&public)).then(|| format!("{public}{known}"))
-    })
-    .await?;
+    let key = create_secret(client, namespace, space).await?;
+    let known = read_public(client, namespace).await?;
+    let pem = publish(client, namespace, space, &key, known).await?;
     ring(namespace, space, &pem)
 }
 
@@ -214,19 +211,20 @@ async fn read_public(client: &Client, namespace: &str) -> Result<Option<ConfigMa
         .map_err(failed("read the public keys of records"))
 }
 
-/// Changes the public keys of a namespace, under the resourceVersion that was read. The closure gets what is
-/// there and returns what shall be there, or nothing when it is right already.
+/// Puts the public half of a key before the keys of the namespace that are known, unless it is among them. `found`
+/// is the ConfigMap as it was just read; it is written under its resourceVersion.
 async fn publish(
     client: &Client,
     namespace: &str,
     space: &str,
-    change: impl Fn(&str) -> Option<String>,
+    key: &SigningKey,
+    mut found: Option<ConfigMap>,
 ) -> Result<String, NoKey> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let parameters = PostParams::default();
+    let public = key.public().to_pem();
     let mut tries = 0;
     loop {
-        let found = read_public(client, namespace).await?;
         let exists = found.is_some();
         let mut map = found.unwrap_or_else(|| ConfigMap {
             metadata: named(PUBLIC_KEYS),
@@ -234,9 +232,10 @@ async fn publish(
         });
         let keys = map.data.get_or_insert_default();
         let known = keys.get(space).cloned().unwrap_or_default();
-        let Some(wanted) = change(&known) else {
+        if known.contains(&public) {
             return Ok(known);
-        };
+        }
+        let wanted = format!("{public}{known}");
         keys.insert(space.to_owned(), wanted.clone());
         let written = if exists {
             maps.replace(PUBLIC_KEYS, &parameters, &map).await
@@ -248,6 +247,7 @@ async fn publish(
             Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => tries += 1,
             Err(error) => return Err(failed("publish a key of records")(error)),
         }
+        found = read_public(client, namespace).await?;
     }
 }
 
