@@ -22,6 +22,8 @@ pub enum ConditionType {
     Recorded,
     /// The policy makes sense by itself and beside the others.
     Valid,
+    /// The tags in the registry name what the ledger says.
+    TagsInSync,
 }
 
 impl ConditionType {
@@ -37,6 +39,7 @@ impl ConditionType {
             Self::Promoted => "Promoted",
             Self::Recorded => "Recorded",
             Self::Valid => "Valid",
+            Self::TagsInSync => "TagsInSync",
         }
     }
 }

@@ -15,7 +15,7 @@ mod promotion;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
-    ArtifactSource, Baseline, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
+    ArtifactSource, Baseline, Credentials, Drift, EnvironmentPolicy, EnvironmentPolicySpec,
     EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
 };
 pub use gate::{

@@ -32,12 +32,14 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         listen,
         image,
         image_pull_policy,
+        drift_period,
         ..
     } = arguments;
     let settings = Settings {
         identity,
         image,
         image_pull_policy,
+        drift_period,
     };
     let options = Options {
         settings,

@@ -12,6 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::drift::Looks;
 use super::rules::RuleChecks;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub image: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
+    /// How often tags are compared with the ledger.
+    pub drift_period: Duration,
 }
 
 /// What the watches have shown.
@@ -77,6 +80,8 @@ pub(super) struct Context {
     pub metrics: Metrics,
     /// Whether the rules of policies can be read.
     pub rule_checks: RuleChecks,
+    /// When the tags of which policy are compared next.
+    pub looks: Looks,
     /// Jobs that were created and that the watch has not shown yet.
     expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
@@ -107,6 +112,7 @@ impl Context {
             credentials: Credentials::default(),
             metrics,
             rule_checks: RuleChecks::default(),
+            looks: Looks::default(),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),

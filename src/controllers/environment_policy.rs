@@ -17,6 +17,7 @@ use crate::api::{
 };
 use crate::domain::artifact::{Digest, Repository};
 use crate::domain::decision::TroubleKind;
+use crate::domain::drift;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
@@ -295,6 +296,7 @@ fn status_after(
             },
             valid_message,
         ),
+        drift::kept(before, generation, now.0),
     ];
     status.observed_generation = generation;
     status

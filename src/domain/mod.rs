@@ -5,6 +5,7 @@ pub mod artifact;
 pub mod compliance;
 pub mod decide;
 pub mod decision;
+pub mod drift;
 pub mod gates;
 pub mod layout;
 pub mod names;

@@ -28,6 +28,8 @@ pub enum Ends {
     WaitsThenFails,
     /// It waits an hour, then it fails.
     WaitsAnHourThenFails,
+    /// No request ends with it: it says how the tags of an environment stand.
+    OfTags,
 }
 
 impl Ends {
@@ -39,6 +41,7 @@ impl Ends {
             Self::Waits => "waits",
             Self::WaitsThenFails => "waits 10 minutes, then failed",
             Self::WaitsAnHourThenFails => "waits, after 1 hour failed",
+            Self::OfTags => "condition TagsInSync of a policy",
         }
     }
 }
@@ -212,6 +215,36 @@ pub const REASONS: &[Reason] = &[
         meaning: "The request was deleted before anything was written.",
         advice: "",
     },
+    Reason {
+        word: "TagsInSync",
+        ends: Ends::OfTags,
+        meaning: "Each tag of the environment names what the ledger says.",
+        advice: "",
+    },
+    Reason {
+        word: "NotCompared",
+        ends: Ends::OfTags,
+        meaning: "The tags have not been compared with the ledger yet.",
+        advice: "",
+    },
+    Reason {
+        word: "TagMoved",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has put a tag of the environment on another digest; status.artifacts[].drift has all of them.",
+        advice: "Find out who writes to the repository, then put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "TagMissing",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has deleted a tag of the environment.",
+        advice: "Put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "RecordMissing",
+        ends: Ends::OfTags,
+        meaning: "The manifest with the record of a promotion is gone from the registry.",
+        advice: "Bring it back from a backup of the registry: it cannot be made again.",
+    },
 ];
 
 #[cfg(test)]
@@ -378,6 +411,7 @@ mod tests {
         ];
         let ended_well: BTreeSet<&str> = ended_well.iter().map(Outcome::reason).collect();
         given.extend(&ended_well);
+        given.extend(super::super::drift::REASONS);
         let table: BTreeSet<&str> = REASONS.iter().map(|reason| reason.word).collect();
         assert_eq!(table, given);
         assert_eq!(table.len(), REASONS.len(), "a word is there twice");
@@ -388,6 +422,7 @@ mod tests {
                 Ends::Failed => (false, true, false),
                 Ends::Waits => (false, false, true),
                 Ends::WaitsThenFails | Ends::WaitsAnHourThenFails => (false, true, true),
+                Ends::OfTags => (false, false, false),
             };
             let found = (
                 ended_well.contains(word),

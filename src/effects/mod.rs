@@ -5,6 +5,7 @@ pub mod abandoned_claims;
 pub mod bounded;
 pub mod clock;
 pub mod credentials;
+pub mod drift;
 pub mod events;
 pub mod fetch;
 pub mod gate_jobs;

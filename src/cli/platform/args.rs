@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::args::duration;
+
 const PLATFORM_HELP: &str = "\
 Environments are the EnvironmentPolicies of a namespace; a version moves between them by Promotions. These
 commands do nothing that kubectl could not do with the same kubeconfig and the same rights.
@@ -58,6 +60,7 @@ pub(in crate::cli) enum Verb {
     Status(StatusArguments),
     /// List the versions that were promoted into the environments.
     List(ListArguments),
+    Repair(RepairArguments),
 }
 
 /// Pack files as an OCI artifact, push it, and promote it into the first environment.
@@ -109,17 +112,8 @@ pub(in crate::cli) struct PublishArguments {
     /// Push only; make no Promotion.
     #[arg(long)]
     pub(in crate::cli) no_promote: bool,
-    /// Certificate authority of the registry (PEM), besides those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) ca: Option<PathBuf>,
-    /// Folder of the docker configuration with the login; default: ~/.docker.
-    #[arg(
-        long,
-        env = "DOCKER_CONFIG",
-        hide_env_values = true,
-        value_name = "FOLDER"
-    )]
-    pub(in crate::cli) docker_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArguments,
     #[command(flatten)]
     pub(in crate::cli) request: RequestArguments,
     #[command(flatten)]
@@ -258,6 +252,52 @@ pub(in crate::cli) struct ListArguments {
     pub(in crate::cli) output: OutputArguments,
 }
 
+/// Put tags in the registry back where the ledger says that they belong.
+///
+/// floe watches over its tags and never moves one back by itself: a policy whose tags were moved or deleted by
+/// somebody else is TagsInSync=False. This command compares the tags with the ledger, shows what each of them names
+/// and what it would be set to, asks, and writes them with your own login, the one of `docker login`. Ledger and
+/// registry are read again right before each write, and nothing is written while a promotion writes.
+///
+/// The exit code is 0 when there is nothing to repair, 11 when a digest is gone from the registry, 14 when a promotion
+/// came in between, 15 when you say no.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform repair prod
+  floe platform repair prod --yes -o json
+  floe platform repair -n team")]
+pub(in crate::cli) struct RepairArguments {
+    /// Environment to repair, by name or alias; without it, all of the namespace.
+    pub(in crate::cli) environment: Option<String>,
+    /// Only this artifact.
+    #[arg(long)]
+    pub(in crate::cli) artifact: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+/// The user's own way to a registry.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RegistryArguments {
+    /// Certificate authority of the registry (PEM), besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) ca: Option<PathBuf>,
+    /// Folder of the docker configuration with the login; default: ~/.docker.
+    #[arg(
+        long,
+        env = "DOCKER_CONFIG",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
+    pub(in crate::cli) docker_config: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OutputArguments {
     /// How the result is written to standard output; progress and errors go to standard error.
@@ -278,14 +318,4 @@ pub(in crate::cli) enum Format {
     Yaml,
     /// Names of objects only, as kubectl takes them.
     Name,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: kube::core::Duration = text
-        .parse()
-        .map_err(|_| "write it as in 90s, 10m or 1h30m".to_owned())?;
-    if parsed.is_negative() {
-        return Err("it must not be negative".to_owned());
-    }
-    Ok(parsed.into())
 }

@@ -108,6 +108,20 @@ impl Space {
         }
     }
 
+    /// The policy of this name as it is now, when there is one.
+    pub(super) async fn policy(&self, name: &str) -> Result<Option<EnvironmentPolicy>> {
+        let object = format!(
+            "EnvironmentPolicy '{name}' in namespace '{}'",
+            self.namespace
+        );
+        let policies: Api<EnvironmentPolicy> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        let found = self
+            .limited("read", &object, policies.get_opt(name))
+            .await?;
+        found.map_err(|error| Failure::api("read", &object, &error))
+    }
+
     /// Creates a promotion; `None` when there is one of this name already.
     pub(super) async fn create(&self, promotion: &Promotion) -> Result<Option<Promotion>> {
         let object = self.named(&promotion.name_any());

@@ -14,6 +14,8 @@ mod present;
 mod progress;
 mod promote;
 mod publish;
+mod repair;
+mod repair_plan;
 mod request;
 mod status;
 mod validate;
@@ -51,5 +53,6 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         }
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Repair(arguments) => repair::run(&connect(&cluster).await?, &arguments).await,
     }
 }
