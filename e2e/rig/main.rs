@@ -33,6 +33,7 @@ mod budgets;
 mod crash_sweep;
 mod crashes;
 mod deletion;
+mod drift;
 mod fault_sweep;
 mod leadership;
 mod ledger;
@@ -95,6 +96,12 @@ fn main() -> std::process::ExitCode {
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
         ledger::a_claim_that_nobody_gives_back_any_more_is_given_back,
         ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
+        drift::a_tag_that_somebody_moves_is_reported_once_and_put_back_by_repair,
+        drift::a_registry_that_is_down_makes_the_tags_unknown_and_keeps_what_was_known,
+        drift::a_promotion_moves_latest_to_where_it_belongs_again,
+        drift::a_record_that_another_client_dropped_is_listed_again,
+        drift::comparing_again_and_again_writes_nothing,
+        drift::promotions_beside_the_comparison_are_never_taken_for_drift,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,

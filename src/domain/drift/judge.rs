@@ -77,8 +77,10 @@ pub struct Judged {
 /// What is known after the looks at one artifact, and of all of them.
 #[derive(Default)]
 struct Known {
-    /// Differences that were seen, or that nothing speaks against.
+    /// Differences that were seen.
     certain: Vec<Drift>,
+    /// Differences of earlier looks, where a promotion wrote during this one.
+    kept: Vec<Drift>,
     /// Differences of earlier looks, in places that cannot be asked now.
     uncertain: Vec<Drift>,
     troubles: Vec<(String, Trouble)>,
@@ -136,6 +138,7 @@ pub fn kept(before: &EnvironmentPolicyStatus, generation: i64, now: Timestamp) -
 impl Known {
     fn add(&mut self, other: Self) {
         self.certain.extend(other.certain);
+        self.kept.extend(other.kept);
         self.uncertain.extend(other.uncertain);
         self.troubles.extend(other.troubles);
         self.unsettled |= other.unsettled;
@@ -147,7 +150,7 @@ fn known(ledger: &LedgerArtifact, looks: &[&Look], suffix: &str, now: Timestamp)
     let mut known = Known::default();
     if looks.iter().any(|look| !is_settled(ledger, &look.ledger)) {
         known.unsettled = true;
-        known.certain.clone_from(&ledger.drift);
+        known.kept.clone_from(&ledger.drift);
         return known;
     }
     let wanted_tags = tags(ledger, suffix);
@@ -192,7 +195,12 @@ fn known(ledger: &LedgerArtifact, looks: &[&Look], suffix: &str, now: Timestamp)
                         .iter()
                         .any(|wanted| wanted.record.as_str() == one.expected)
                 };
-                known.certain.extend(of_records.into_iter().filter(wanted));
+                let still = of_records.into_iter().filter(wanted);
+                if look.tags.is_ok() {
+                    known.certain.extend(still);
+                } else {
+                    known.uncertain.extend(still);
+                }
             }
         }
     }
@@ -249,12 +257,7 @@ fn is_same(one: &Drift, other: &Drift) -> bool {
 
 /// Tags before records, each in the order of the ledger.
 fn bounded(known: &Known) -> Vec<Drift> {
-    let mut drift: Vec<Drift> = known
-        .certain
-        .iter()
-        .chain(&known.uncertain)
-        .cloned()
-        .collect();
+    let mut drift = [&known.certain[..], &known.kept, &known.uncertain].concat();
     drift.sort_by_key(|one| !is_of_tag(one));
     drift.truncate(DRIFT_MAX);
     drift
@@ -269,9 +272,10 @@ fn condition(
     let standing = find_condition(&before.conditions, ConditionType::TagsInSync);
     let kept = || kept(before, subject.generation, now);
     let was = |status: &str| standing.is_some_and(|standing| standing.status == status);
-    let said = if let Some(worst) = known.certain.iter().map(|one| Kind::of(&one.reason)).min() {
-        let message = told(subject, &known.certain);
-        ("False", worst.as_str(), message)
+    let worst = known.certain.iter().map(|one| Kind::of(&one.reason)).min();
+    let said = if let Some(worst) = worst {
+        let all = [&known.certain[..], &known.kept].concat();
+        ("False", worst.as_str(), told(subject, &all))
     } else if let Some((place, trouble)) = known.troubles.first() {
         let begin = format!("cannot compare the tags in {place} with the ledger: ");
         let reason = trouble.kind.as_str();
@@ -284,7 +288,9 @@ fn condition(
             |standing| standing.message.clone(),
         );
         ("Unknown", reason, message)
-    } else if (known.unsettled && !was("True")) || (!known.compared && was_not_compared(standing)) {
+    } else if (known.unsettled && (!known.kept.is_empty() || !was("True")))
+        || (!known.compared && was_not_compared(standing))
+    {
         return kept();
     } else {
         let message = "each tag names what the ledger says";

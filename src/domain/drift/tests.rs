@@ -348,6 +348,13 @@ fn what_cannot_be_asked_is_unknown_and_keeps_what_was_known() {
     down.tags = Err(trouble("timed out"));
     let still = judge(&SUBJECT, &unknown.status, &[down], later(3));
     assert_eq!(still.status, unknown.status);
+    let mut busy = still.status.clone();
+    busy.artifacts[0].in_flight = Some(in_flight());
+    let judged = judge(&SUBJECT, &busy, &[look(&busy.artifacts[0], &[])], later(3));
+    assert_eq!(
+        judged.status, busy,
+        "a promotion makes nothing more certain"
+    );
     let back = judge(&SUBJECT, &still.status, &[look(&ledger, &[])], later(4));
     assert_eq!(in_sync(&back.status).status, "True");
     assert_eq!(back.news.unwrap().reason, "TagsInSync");
