@@ -63,6 +63,14 @@ impl Version {
         &self.parsed
     }
 
+    /// Its parts without build metadata: equal for versions that count as the same.
+    pub(super) fn without_build(&self) -> semver::Version {
+        semver::Version {
+            build: semver::BuildMetadata::EMPTY,
+            ..self.parsed.clone()
+        }
+    }
+
     /// The version as part of a tag: `+` becomes `_`, as Helm does.
     fn in_tag(&self) -> String {
         self.written.replace('+', "_")

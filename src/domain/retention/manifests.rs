@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::why::{Kept, LetGo};
 use crate::domain::artifact::{Digest, Tag};
 
-/// A manifest or blob that a manifest names.
+/// A blob that a manifest names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its digest.
-    pub digest: Digest,
+    /// Its digest, of whatever algorithm.
+    pub digest: String,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -43,6 +43,8 @@ pub struct Graph {
     pub tags: BTreeMap<Tag, Digest>,
     /// Manifests that were read: all that are tagged, with their parts, and all that may go.
     pub contents: BTreeMap<Digest, Contents>,
+    /// Manifests that something names and that are not there.
+    pub missing: BTreeSet<Digest>,
     /// What refers to the manifests that may go.
     pub listings: BTreeMap<Digest, Listing>,
     /// The registry lists referrers by itself, and not in tags: it may delete them with their subject.
@@ -72,14 +74,16 @@ pub struct ManifestPlan {
 }
 
 /// What becomes of the manifests in `roots` when the tags in `let_go` are gone, and of their parts, and of what
-/// refers to them. Whatever something that stays refers to stays, and so does what was not read.
+/// refers to them. What is `held` stays with or without a tag; so does whatever something that stays refers to,
+/// and what was not read.
 pub fn manifest_plan(
     graph: &Graph,
     let_go: &BTreeSet<Tag>,
     roots: &BTreeSet<Digest>,
+    held: &BTreeMap<Digest, Kept>,
 ) -> ManifestPlan {
     let universe = graph.reachable(roots);
-    let mut kept: BTreeMap<Digest, Kept> = BTreeMap::new();
+    let mut kept = held.clone();
     loop {
         let stays = graph.staying(let_go, &universe, &kept);
         let found: Vec<(Digest, Kept)> = universe
@@ -97,10 +101,10 @@ pub fn manifest_plan(
         }
         kept.extend(found);
     }
-    let doomed: BTreeSet<Digest> = universe
+    let (stay, doomed): (BTreeSet<Digest>, BTreeSet<Digest>) = universe
         .into_iter()
-        .filter(|digest| !kept.contains_key(digest))
-        .collect();
+        .partition(|digest| kept.contains_key(digest));
+    kept.retain(|digest, _| stay.contains(digest));
     ManifestPlan {
         freed: graph.freed(&doomed),
         doomed: graph.in_order(roots, &doomed),
@@ -108,25 +112,35 @@ pub fn manifest_plan(
     }
 }
 
+impl ManifestPlan {
+    /// Whether this manifest may go.
+    pub fn dooms(&self, digest: &Digest) -> bool {
+        self.doomed.iter().any(|doomed| doomed.digest == *digest)
+    }
+}
+
 impl Graph {
-    /// The roots, their parts, what refers to them and what their own tags name, at any depth.
+    /// What may go when this manifest goes: its parts, what refers to it, and what its own tags name. Where one
+    /// of those that refer to it is a record, all of them stay, since they are in one list.
+    pub fn leads_to(&self, digest: &Digest) -> Vec<Digest> {
+        let listing = self.listings.get(digest);
+        let listing = listing.filter(|listing| listing.records.is_empty());
+        self.parts(digest)
+            .iter()
+            .chain(listing.into_iter().flat_map(|listing| &listing.referrers))
+            .chain(self.own_tags(digest).map(|(_, named)| named))
+            .cloned()
+            .collect()
+    }
+
+    /// The roots that are there, and everything to which they lead.
     fn reachable(&self, roots: &BTreeSet<Digest>) -> BTreeSet<Digest> {
         let mut reached = BTreeSet::new();
         let mut next: Vec<Digest> = roots.iter().cloned().collect();
         while let Some(digest) = next.pop() {
-            if !reached.insert(digest.clone()) {
-                continue;
+            if !self.missing.contains(&digest) && reached.insert(digest.clone()) {
+                next.extend(self.leads_to(&digest));
             }
-            next.extend(self.parts(&digest).iter().cloned());
-            if self.carries_record(&digest).is_none() {
-                let listing = self.listings.get(&digest);
-                next.extend(
-                    listing
-                        .into_iter()
-                        .flat_map(|listing| listing.referrers.iter().cloned()),
-                );
-            }
-            next.extend(self.own_tags(&digest).map(|(_, named)| named.clone()));
         }
         reached
     }
@@ -146,13 +160,13 @@ impl Graph {
     fn own_tags(&self, digest: &Digest) -> impl Iterator<Item = (&Tag, &Digest)> {
         let list = digest.referrers_tag();
         let list_goes = self.carries_record(digest).is_none();
-        self.tags.iter().filter(
-            move |(tag, _)| match tag.as_str().strip_prefix(list.as_str()) {
-                Some("") => list_goes,
-                Some(".sig" | ".att" | ".sbom") => true,
-                _ => false,
-            },
-        )
+        let endings = ["", ".sig", ".att", ".sbom"].into_iter();
+        endings
+            .filter(move |ending| list_goes || !ending.is_empty())
+            .filter_map(move |ending| {
+                let tag: Tag = format!("{list}{ending}").parse().ok()?;
+                self.tags.get_key_value(&tag)
+            })
     }
 
     /// Manifests that tags name which stay, and their parts at any depth, with the reason.
@@ -225,11 +239,16 @@ impl Graph {
     }
 
     fn freed(&self, doomed: &BTreeSet<Digest>) -> u64 {
-        let mut blobs: BTreeMap<&Digest, u64> = BTreeMap::new();
+        let mut blobs: BTreeMap<&str, u64> = BTreeMap::new();
         let mut bytes = 0;
         for contents in doomed.iter().filter_map(|digest| self.contents.get(digest)) {
             bytes += contents.size;
-            blobs.extend(contents.blobs.iter().map(|blob| (&blob.digest, blob.size)));
+            blobs.extend(
+                contents
+                    .blobs
+                    .iter()
+                    .map(|blob| (blob.digest.as_str(), blob.size)),
+            );
         }
         for (_, contents) in self
             .contents
@@ -237,7 +256,7 @@ impl Graph {
             .filter(|(digest, _)| !doomed.contains(digest))
         {
             for blob in &contents.blobs {
-                blobs.remove(&blob.digest);
+                blobs.remove(blob.digest.as_str());
             }
         }
         bytes + blobs.values().sum::<u64>()
@@ -245,55 +264,33 @@ impl Graph {
 
     /// Nothing before what contains it, nor before what it is about.
     fn in_order(&self, roots: &BTreeSet<Digest>, doomed: &BTreeSet<Digest>) -> Vec<Doomed> {
+        let mut owners: BTreeMap<Digest, &Digest> = BTreeMap::new();
+        for owner in doomed {
+            for owned in self.leads_to(owner) {
+                owners.entry(owned).or_insert(owner);
+            }
+        }
+        let why = |digest: &Digest| match owners.get(digest) {
+            Some(&to) if !roots.contains(digest) => LetGo::BelongsTo { to: to.clone() },
+            _ => LetGo::Untagged,
+        };
         let mut left = doomed.clone();
         let mut order = Vec::new();
         while !left.is_empty() {
-            let comes_later = |digest: &Digest| {
-                let inside = left.iter().find(|other| self.parts(other).contains(digest));
-                let subject = self
-                    .contents
-                    .get(digest)
-                    .and_then(|contents| contents.subject.as_ref());
-                inside
-                    .or_else(|| subject.filter(|subject| left.contains(*subject)))
-                    .cloned()
-            };
-            let (later, now): (BTreeSet<Digest>, BTreeSet<Digest>) = left
-                .iter()
-                .cloned()
-                .partition(|digest| comes_later(digest).is_some());
+            let later: BTreeSet<Digest> = left.iter().flat_map(|one| self.leads_to(one)).collect();
+            let (later, now): (BTreeSet<Digest>, BTreeSet<Digest>) =
+                left.into_iter().partition(|digest| later.contains(digest));
             // Digests cannot go round in circles; if they seem to, nothing more is deleted.
             if now.is_empty() {
                 break;
             }
             order.extend(now.into_iter().map(|digest| Doomed {
-                why: self.why_doomed(&digest, roots, doomed),
+                why: why(&digest),
                 tags: self.own_tags(&digest).map(|(tag, _)| tag.clone()).collect(),
                 digest,
             }));
             left = later;
         }
         order
-    }
-
-    fn why_doomed(
-        &self,
-        digest: &Digest,
-        roots: &BTreeSet<Digest>,
-        doomed: &BTreeSet<Digest>,
-    ) -> LetGo {
-        if roots.contains(digest) {
-            return LetGo::Untagged;
-        }
-        let owner = doomed.iter().find(|other| {
-            let refers = self
-                .listings
-                .get(*other)
-                .is_some_and(|listing| listing.referrers.contains(digest));
-            refers
-                || self.parts(other).contains(digest)
-                || self.own_tags(other).any(|(_, named)| named == digest)
-        });
-        owner.map_or(LetGo::Untagged, |to| LetGo::BelongsTo { to: to.clone() })
     }
 }

@@ -37,6 +37,8 @@ pub struct Facts {
 /// An artifact of an environment that lies in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// How messages call the environment: with its namespace when that is another one.
+    pub name: String,
     /// Namespace.
     pub space: String,
     /// Environment.
@@ -115,11 +117,59 @@ pub fn unexplained(facts: &Facts) -> BTreeSet<Digest> {
         .collect()
 }
 
+/// Digests that stay with or without a tag: what any environment that uses the repository has in its ledger and
+/// does not let go, and what promotions work on.
+pub fn held(facts: &Facts) -> BTreeMap<Digest, Kept> {
+    let mut held: BTreeMap<Digest, Kept> = BTreeMap::new();
+    for (promoted, verdict) in Known::of(facts).verdicts() {
+        if let Verdict::Keep(why) = verdict {
+            held.entry(promoted.digest).or_insert(why);
+        }
+    }
+    for promotion in &facts.unfinished {
+        if let Some(digest) = &promotion.digest {
+            let name = promotion.name.clone();
+            held.insert(digest.clone(), Kept::Promotion { name });
+        }
+    }
+    let ledgers = facts
+        .places
+        .iter()
+        .filter_map(|place| place.ledger.as_ref());
+    for writing in ledgers.filter_map(|ledger| ledger.in_flight.as_ref()) {
+        if let Ok(digest) = writing.digest.parse() {
+            let (kind, name) = (writing.kind.clone(), writing.name.clone());
+            held.insert(digest, Kept::Writing { kind, name });
+        }
+    }
+    held
+}
+
+/// Digests whose manifests lose their reason to be there: those of tags that go, and of versions that were let
+/// go before, so that a clean-up that was interrupted is finished by the next. None when not all who may use the
+/// repository are known.
+pub fn roots(facts: &Facts, items: &[Item]) -> BTreeSet<Digest> {
+    if facts.cluster_unknown.is_some() {
+        return BTreeSet::new();
+    }
+    let of_tags = items.iter().filter(|item| item.verdict.deletes());
+    let of_tags = of_tags.map(|item| item.digest.clone());
+    let of_versions = Known::of(facts).verdicts();
+    let of_versions = of_versions.filter(|(_, verdict)| verdict.deletes());
+    of_tags
+        .chain(of_versions.map(|(promoted, _)| promoted.digest))
+        .collect()
+}
+
 /// The facts, with each environment's versions in order.
 struct Known<'a> {
     facts: &'a Facts,
     suffixes: Vec<String>,
     versions: Vec<(&'a Place, Vec<Promoted>)>,
+    /// The `latest-*` tag of a digest.
+    latest: BTreeMap<&'a Digest, &'a Tag>,
+    /// The environments' tags of a version.
+    of_version: BTreeMap<semver::Version, Vec<&'a Tag>>,
 }
 
 impl<'a> Known<'a> {
@@ -137,15 +187,37 @@ impl<'a> Known<'a> {
             let ledger = place.ledger.iter().flat_map(promoted);
             (place, newest_first(ledger.chain(recorded).collect()))
         });
-        Self {
+        let suffixes = facts.places.iter().map(|place| place.suffix.clone());
+        let latest = facts.tags.iter();
+        let latest = latest.filter(|(tag, _)| tag.as_str().starts_with("latest-"));
+        let mut known = Self {
             facts,
-            suffixes: facts
-                .places
-                .iter()
-                .map(|place| place.suffix.clone())
-                .collect(),
+            suffixes: suffixes.collect(),
             versions: versions.collect(),
+            latest: latest.map(|(tag, digest)| (digest, tag)).collect(),
+            of_version: BTreeMap::new(),
+        };
+        for tag in facts.tags.keys() {
+            if let Some(version) = known.version_of(tag) {
+                let tags = known.of_version.entry(version.without_build());
+                tags.or_default().push(tag);
+            }
         }
+        known
+    }
+
+    /// What becomes of each version that is known to have been promoted.
+    fn verdicts(self) -> impl Iterator<Item = (Promoted, Verdict)> {
+        let verdicts: Vec<(Promoted, Verdict)> = self
+            .versions
+            .iter()
+            .flat_map(|(place, versions)| versions.iter().map(move |one| (*place, versions, one)))
+            .map(|(place, versions, one)| {
+                let verdict = self.of_version(place, versions, &one.version, &one.digest);
+                (one.clone(), verdict)
+            })
+            .collect();
+        verdicts.into_iter()
     }
 
     /// What becomes of a tag, when it is one of a chosen environment.
@@ -235,24 +307,18 @@ impl<'a> Known<'a> {
             match self.of_version(place, versions, version, digest) {
                 Verdict::Delete(_) => {}
                 Verdict::Keep(Kept::Unexplained) => {
-                    let environment = place.environment.clone();
+                    let environment = place.name.clone();
                     return Some(Kept::NotYetPromoted { environment });
                 }
                 Verdict::Keep(kept) => return Some(kept),
             }
         }
-        let stays = |tag: &&Tag| !items.get(tag).is_some_and(|item| item.verdict.deletes());
-        let of_same_version = |tag: &&Tag| {
-            let plain = without_rollback(tag);
-            self.suffixes.iter().any(|suffix| {
-                plain
-                    .as_ref()
-                    .and_then(|plain| version_of_tag(plain, suffix, &self.suffixes))
-                    .is_some_and(|other| other.precedence(version).is_eq())
-            })
-        };
-        let tag = self.facts.tags.keys().filter(stays).find(of_same_version)?;
-        Some(Kept::StillIn { tag: tag.clone() })
+        let tags = self.of_version.get(&version.without_build());
+        let mut tags = tags.into_iter().flatten();
+        let stays = |tag: &&&Tag| !items.get(**tag).is_some_and(|item| item.verdict.deletes());
+        tags.find(stays).map(|tag| Kept::StillIn {
+            tag: (*tag).clone(),
+        })
     }
 
     /// Who uses this version or digest at this moment, whatever retention says. Everything that a ledger says
@@ -271,14 +337,11 @@ impl<'a> Known<'a> {
             if let Some(current) = &ledger.current
                 && same(&current.version, Some(&current.digest))
             {
-                let environment = place.environment.clone();
+                let environment = place.name.clone();
                 return Some(Kept::Current { environment });
             }
             if let Some(writing) = &ledger.in_flight
-                && (writing.digest == digest.as_str()
-                    || self
-                        .version_of(&writing.tag)
-                        .is_some_and(|other| other.precedence(version).is_eq()))
+                && (writing.digest == digest.as_str() || self.is_tag_of(&writing.tag, version))
             {
                 return Some(Kept::Writing {
                     kind: writing.kind.clone(),
@@ -286,12 +349,7 @@ impl<'a> Known<'a> {
                 });
             }
         }
-        let latest = self
-            .facts
-            .tags
-            .iter()
-            .find(|(tag, named)| tag.as_str().starts_with("latest-") && *named == digest);
-        if let Some((tag, _)) = latest {
+        if let Some(&tag) = self.latest.get(digest) {
             return Some(Kept::Latest { tag: tag.clone() });
         }
         let unfinished = self
@@ -312,9 +370,15 @@ impl<'a> Known<'a> {
         })
     }
 
+    fn is_tag_of(&self, tag: &str, version: &Version) -> bool {
+        let tag = tag.parse().ok();
+        let other = tag.and_then(|tag| self.version_of(&tag));
+        other.is_some_and(|other| other.precedence(version).is_eq())
+    }
+
     /// The version of any environment's tag.
-    fn version_of(&self, tag: &str) -> Option<Version> {
-        let plain = without_rollback(&tag.parse().ok()?)?;
+    fn version_of(&self, tag: &Tag) -> Option<Version> {
+        let plain = without_rollback(tag)?;
         self.suffixes
             .iter()
             .find_map(|suffix| version_of_tag(&plain, suffix, &self.suffixes))
@@ -324,7 +388,7 @@ impl<'a> Known<'a> {
 impl Place {
     /// Why no version of it may go, whatever its age.
     fn keeps_all(&self) -> Option<Kept> {
-        let environment = self.environment.clone();
+        let environment = self.name.clone();
         if !self.chosen {
             return Some(Kept::NotChosen { environment });
         }
