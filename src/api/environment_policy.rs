@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::conditions::condition_list;
 use super::gate::Gate;
 use super::policy_rule::{PolicyException, PolicyRule};
+use super::retention::Retention;
 
 /// What a version must pass to enter one environment, and what is in that environment now.
 ///
@@ -85,6 +86,9 @@ pub struct EnvironmentPolicySpec {
     /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_order: Option<VersionOrder>,
+    /// Which old versions are kept when somebody cleans up with `floe platform gc`. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// An artifact and where it lies.

@@ -3,6 +3,7 @@
 
 pub mod artifact;
 pub mod compliance;
+pub mod constraint;
 pub mod decide;
 pub mod decision;
 pub mod drift;
@@ -16,5 +17,6 @@ pub mod reasons;
 pub mod rebuild;
 pub mod record;
 pub mod request;
+pub mod retention;
 pub mod status;
 pub mod verdict;

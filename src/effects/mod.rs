@@ -3,6 +3,7 @@
 
 pub mod abandoned_claims;
 pub mod bounded;
+pub mod cleanup;
 pub mod clock;
 pub mod credentials;
 pub mod drift;

@@ -30,6 +30,7 @@ const DOORS: &[&str] = &[
     "plan.rs",
     "policy/",
     "request.rs",
+    "retention/",
     "record/",
     "rebuild.rs",
     "status/",

@@ -61,6 +61,7 @@ pub(in crate::cli) enum Verb {
     /// List the versions that were promoted into the environments.
     List(ListArguments),
     Repair(RepairArguments),
+    Gc(GcArguments),
 }
 
 /// Pack files as an OCI artifact, push it, and promote it into the first environment.
@@ -219,6 +220,22 @@ pub(in crate::cli) struct RequestArguments {
     pub(in crate::cli) name: Option<String>,
 }
 
+/// How a registry is reached from here.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RegistryArguments {
+    /// Certificate authority of the registry (PEM), besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) ca: Option<PathBuf>,
+    /// Folder of the docker configuration with the login; default: ~/.docker.
+    #[arg(
+        long,
+        env = "DOCKER_CONFIG",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
+    pub(in crate::cli) docker_config: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WaitArguments {
     /// Wait until the Promotion has ended; this is the default.
@@ -282,20 +299,37 @@ pub(in crate::cli) struct RepairArguments {
     pub(in crate::cli) output: OutputArguments,
 }
 
-/// The user's own way to a registry.
+/// Show which old versions may be deleted from the registry, and delete them with --confirm.
+///
+/// The plan follows `retention` in the EnvironmentPolicies; an environment without it keeps everything. What any
+/// environment holds now, what a promotion works on, what a consumer pins, what latest-* names and every record
+/// stay in any case, and so does whatever is not known for certain. Tags are deleted first, then the manifests
+/// that nothing names any more; the bytes are an estimate, and the registry frees them when it collects its
+/// garbage.
+///
+/// Reads the EnvironmentPolicies, Promotions and consumers (ConfigMaps labelled promotion.floe.dev/consumer) of
+/// all namespaces. Who may not list the first two keeps bare tags and manifests; who may not list the consumers
+/// keeps everything. The login is the one of `docker login`, with the right to delete.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct RegistryArguments {
-    /// Certificate authority of the registry (PEM), besides those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) ca: Option<PathBuf>,
-    /// Folder of the docker configuration with the login; default: ~/.docker.
-    #[arg(
-        long,
-        env = "DOCKER_CONFIG",
-        hide_env_values = true,
-        value_name = "FOLDER"
-    )]
-    pub(in crate::cli) docker_config: Option<PathBuf>,
+#[command(after_help = "\
+Examples:
+  floe platform gc
+  floe platform gc dev staging --artifact platform
+  floe platform gc --confirm -o json")]
+pub(in crate::cli) struct GcArguments {
+    /// Environments to clean up, by name or alias; default: all of the namespace.
+    #[arg(value_name = "ENVIRONMENT")]
+    pub(in crate::cli) environments: Vec<String>,
+    /// Only this artifact.
+    #[arg(long)]
+    pub(in crate::cli) artifact: Option<String>,
+    /// Delete what the plan says; it is made anew for this run.
+    #[arg(long)]
+    pub(in crate::cli) confirm: bool,
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

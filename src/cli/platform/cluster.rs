@@ -27,6 +27,15 @@ pub(super) struct Space {
     pub(super) namespace: String,
 }
 
+/// Why not all objects of a kind are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unknown {
+    /// In a sentence.
+    pub(super) why: String,
+    /// The user may not list them.
+    pub(super) denied: bool,
+}
+
 /// The client for these arguments, and the namespace that they mean.
 pub(super) async fn connect(arguments: &ClusterArguments) -> Result<Space> {
     let no_access = |why: String| {
@@ -135,6 +144,55 @@ impl Space {
             Ok(promotion) => Ok(Some(promotion)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(error) => Err(Failure::api("create", &object, &error)),
+        }
+    }
+
+    /// The objects of a kind in all namespaces; when they are not all known, why: the user may not list them, or
+    /// one is malformed.
+    pub(super) async fn everywhere<K>(
+        &self,
+        kinds: &str,
+        labels: Option<&str>,
+    ) -> Result<std::result::Result<Vec<K>, Unknown>>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
+        let object = format!("the {kinds} of all namespaces");
+        let mut parameters = ListParams::default().limit(PAGE);
+        parameters.label_selector = labels.map(str::to_owned);
+        let mut found = Vec::new();
+        loop {
+            let page = match self.limited("list", &object, api.list(&parameters)).await? {
+                Ok(page) => page,
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    return Ok(Err(Unknown {
+                        why: format!("you may not list {object}"),
+                        denied: true,
+                    }));
+                }
+                Err(error) => return Err(Failure::api("list", &object, &error)),
+            };
+            for guard in page.items {
+                match guard.0 {
+                    Ok(item) => found.push(item),
+                    Err(malformed) => {
+                        let meta = malformed.metadata;
+                        let why = format!(
+                            "{} '{}/{}' is malformed: {}",
+                            K::kind(&()),
+                            meta.namespace.as_deref().unwrap_or_default(),
+                            meta.name.as_deref().unwrap_or_default(),
+                            malformed.error
+                        );
+                        return Ok(Err(Unknown { why, denied: false }));
+                    }
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(Ok(found)),
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod detail;
 mod failure;
 mod files;
 mod gate_block;
+mod gc;
 mod list;
 mod login;
 mod overview;
@@ -54,5 +55,6 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
         Verb::Repair(arguments) => repair::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Gc(arguments) => gc::run(&connect(&cluster).await?, &arguments).await,
     }
 }

@@ -24,6 +24,7 @@ mod auth;
 mod blobs;
 mod cache;
 mod challenge;
+mod deletion;
 mod dockerconfig;
 mod error;
 mod fallback;
@@ -46,6 +47,7 @@ use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login};
 pub use cache::ManifestCache;
+pub use deletion::DeleteReceipt;
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
 pub use manifest::{
@@ -171,6 +173,7 @@ impl Registry {
         Scope {
             name: self.name(repository),
             push,
+            delete: false,
         }
     }
 }
