@@ -24,6 +24,7 @@ mod auth;
 mod blobs;
 mod cache;
 mod challenge;
+mod copy;
 mod dockerconfig;
 mod error;
 mod fallback;
@@ -46,6 +47,10 @@ use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login};
 pub use cache::ManifestCache;
+pub use copy::{
+    CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
+    missing_from, tree,
+};
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
 pub use manifest::{
