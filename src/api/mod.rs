@@ -16,7 +16,7 @@ mod promotion;
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
     ArtifactSource, Baseline, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
-    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
+    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, ReplicaSource, VersionOrder,
 };
 pub use gate::{
     AllowedFinding, EnvVar, Gate, GateType, MetricLimit, OnFailure, ReportFormat, ReportSpec,
@@ -24,8 +24,8 @@ pub use gate::{
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
-    GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
-    RecordRef, WaitingStatus,
+    GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion, PromotionSpec,
+    PromotionStatus, RecordRef, ReplicaStatus, WaitingStatus,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

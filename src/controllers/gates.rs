@@ -88,7 +88,7 @@ fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
         start_timeout_seconds: gate.start_timeout_seconds,
         artifact: route.artifact.clone(),
         version: route.version.to_string(),
-        repository: route.repository.clone(),
+        repository: route.source().clone(),
         digest: plan.digest.clone(),
         from: route.from.clone(),
         to: route.to.clone(),

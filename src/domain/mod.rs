@@ -14,6 +14,7 @@ pub mod policy;
 pub mod reasons;
 pub mod rebuild;
 pub mod record;
+pub mod replicas;
 pub mod request;
 pub mod status;
 pub mod verdict;
