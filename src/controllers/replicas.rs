@@ -21,7 +21,8 @@ const PROVES_ITSELF: Duration = Duration::from_mins(1);
 pub(super) async fn copy_to_target(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let what = "copy to the target";
-    let progress = match pass.look_at_copy(what).await {
+    let known = pass.look_at_copy(what).await;
+    let progress = match known {
         Some(progress) => progress,
         None => {
             let from = source(pass, &plan).await?;

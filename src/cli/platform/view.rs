@@ -204,20 +204,20 @@ impl ReplicaView {
     /// `west: Failed, since 3m: RegistryUnavailable: ..., lacks ...; next try in 10s`.
     pub(super) fn line(&self, now: Timestamp) -> String {
         let required = if self.required { ", required" } else { "" };
-        let mut line = format!("{}: {}{required}", self.name, self.state);
+        let mut parts = vec![format!("{}: {}{required}", self.name, self.state)];
         if self.state != "Replicated" {
-            line.push_str(&format!(", for {}", age(Some(self.since), now)));
+            parts.push(format!(", for {}", age(Some(self.since), now)));
         }
         if let (Some(reason), Some(problem)) = (&self.reason, &self.last_error) {
-            line.push_str(&format!(": {reason}: {problem}"));
+            parts.push(format!(": {reason}: {problem}"));
         }
         if !self.missing.is_empty() {
-            line.push_str(&format!(", lacks {}", self.missing.join(", ")));
+            parts.push(format!(", lacks {}", self.missing.join(", ")));
         }
         if let Some(at) = self.next_try {
-            line.push_str(&format!("; next try in {}", span(at.duration_since(now))));
+            parts.push(format!("; next try in {}", span(at.duration_since(now))));
         }
-        line
+        parts.concat()
     }
 }
 

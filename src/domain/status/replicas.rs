@@ -164,20 +164,20 @@ pub(super) fn replicated(
 }
 
 fn sentence(replica: &ReplicaStatus) -> String {
-    let mut text = format!(
+    let mut parts = vec![format!(
         "'{}' ({}): {}",
         replica.name,
         replica.repository,
         replica.last_error.as_deref().unwrap_or_default()
-    );
+    )];
     if !replica.missing.is_empty() {
-        text.push_str(&format!(", lacks {}", replica.missing.join(", ")));
+        parts.push(format!(", lacks {}", replica.missing.join(", ")));
     }
     if let Some(at) = &replica.next_try {
         let at = at.0.strftime("%Y-%m-%d %H:%M:%S UTC");
-        text.push_str(&format!("; floe tries again at {at}"));
+        parts.push(format!("; floe tries again at {at}"));
     }
-    text
+    parts.concat()
 }
 
 #[cfg(test)]
