@@ -15,7 +15,7 @@ use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::Route;
 use crate::effects::clock;
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::events::Note;
 use crate::effects::ledger::WRITE_WINDOW;
 use crate::effects::registry::{ErrorKind, Registry, RegistryError};
@@ -99,7 +99,11 @@ impl Pass<'_> {
         let access = match self
             .ctx
             .credentials
-            .access(&self.ctx.client, space, &source, &route.repository)
+            .access(
+                &self.ctx.client,
+                space,
+                Place::of(&source, &route.repository),
+            )
             .await
         {
             Ok(access) => access,
@@ -168,6 +172,7 @@ impl Pass<'_> {
 pub(super) fn trouble(error: &RegistryError) -> Trouble {
     let kind = match error.kind() {
         ErrorKind::Denied => TroubleKind::RegistryDenied,
+        ErrorKind::NoCredentials => TroubleKind::CredentialsMissing,
         ErrorKind::Untrusted => TroubleKind::RegistryUntrusted,
         _ => TroubleKind::RegistryUnavailable,
     };
