@@ -95,7 +95,7 @@ fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
         credentials_secret: source
             .as_ref()
             .and_then(|source| source.credentials.as_ref())
-            .map(|credentials| credentials.secret_name.clone()),
+            .and_then(|credentials| credentials.secret_name.clone()),
         ca_secret: source
             .as_ref()
             .and_then(|source| source.ca_secret_name.clone()),

@@ -17,7 +17,7 @@ use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::Route;
 use crate::effects::clock;
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::events::Note;
 use crate::effects::ledger::WRITE_WINDOW;
 use crate::effects::registry::{ErrorKind, Registry, RegistryError};
@@ -148,7 +148,7 @@ impl Pass<'_> {
         let access = match self
             .ctx
             .credentials
-            .access(&self.ctx.client, space, source, repository)
+            .access(&self.ctx.client, space, Place::of(source, repository))
             .await
         {
             Ok(access) => access,
@@ -245,6 +245,7 @@ fn found(
 pub(super) fn trouble(error: &RegistryError) -> Trouble {
     let kind = match error.kind() {
         ErrorKind::Denied => TroubleKind::RegistryDenied,
+        ErrorKind::NoCredentials => TroubleKind::CredentialsMissing,
         ErrorKind::Untrusted => TroubleKind::RegistryUntrusted,
         _ => TroubleKind::RegistryUnavailable,
     };
