@@ -16,17 +16,18 @@ mod retention;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
-    ArtifactSource, Baseline, Credentials, Drift, EnvironmentPolicy, EnvironmentPolicySpec,
-    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
+    ArtifactSource, Baseline, CloudProvider, Credentials, Drift, EnvironmentPolicy,
+    EnvironmentPolicySpec, EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry,
+    ReplicaSource, VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
-    AllowedFinding, EnvVar, Gate, GateType, MetricLimit, OnFailure, ReportFormat, ReportSpec,
-    Resources, Thresholds,
+    AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,
+    ReportSpec, Resources, Thresholds,
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
-    GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
-    RecordRef, WaitingStatus,
+    GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion, PromotionSpec,
+    PromotionStatus, RecordRef, ReplicaStatus, WaitingStatus,
 };
 pub use retention::Retention;
 

@@ -2,6 +2,7 @@
 //!
 //! A look reads the registry alone. The API server is asked only when there is something new to say.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::domain::decision::TroubleKind;
 use crate::domain::drift::{Judged, Look, News, Subject, judge, records, tags};
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::events::{self, Note};
 use crate::effects::registry::{Registry, RegistryError};
 use crate::effects::{clock, drift, ledger};
@@ -49,9 +50,10 @@ struct Due {
 }
 
 /// A place in which an artifact lies.
-struct Place<'a> {
-    source: &'a ArtifactSource,
+struct Spot<'a> {
+    source: Cow<'a, ArtifactSource>,
     repository: &'a Repository,
+    replica: bool,
     ledger: &'a LedgerArtifact,
 }
 
@@ -150,42 +152,60 @@ async fn look(
     with_records: bool,
 ) -> Result<Vec<Look>> {
     let mut looks = Vec::new();
-    for place in places(policy, environment) {
-        looks.push(look_into(ctx, policy, environment, &place, with_records).await?);
+    for spot in spots(policy, environment) {
+        looks.push(look_into(ctx, policy, environment, &spot, with_records).await?);
     }
     Ok(looks)
 }
 
-/// Where the artifacts of a policy lie, as far as its ledger is known.
-fn places<'a>(policy: &'a EnvironmentPolicy, environment: &'a Environment) -> Vec<Place<'a>> {
+/// Where the artifacts of a policy lie, as far as its ledger is known; each before its replicas.
+fn spots<'a>(policy: &'a EnvironmentPolicy, environment: &'a Environment) -> Vec<Spot<'a>> {
+    let mut spots = Vec::new();
     let ledgers = policy.status.iter().flat_map(|status| &status.artifacts);
-    let place = |ledger: &'a LedgerArtifact| {
+    for ledger in ledgers {
         let mut sources = policy.spec.artifacts.iter();
-        Some(Place {
-            source: sources.find(|source| source.name == ledger.name)?,
-            repository: environment.artifacts.get(&ledger.name)?,
+        let Some(source) = sources.find(|source| source.name == ledger.name) else {
+            continue;
+        };
+        let primary = environment.artifacts.get(&ledger.name);
+        spots.extend(primary.map(|repository| Spot {
+            source: Cow::Borrowed(source),
+            repository,
+            replica: false,
             ledger,
-        })
-    };
-    ledgers.filter_map(place).collect()
+        }));
+        for replica in environment.replicas.get(&ledger.name).into_iter().flatten() {
+            let mut sources = source.replicas.iter();
+            let reached = sources.find(|one| one.name == replica.name);
+            spots.extend(reached.map(|reached| Spot {
+                source: Cow::Owned(reached.as_source(&ledger.name)),
+                repository: &replica.repository,
+                replica: true,
+                ledger,
+            }));
+        }
+    }
+    spots
 }
 
 async fn look_into(
     ctx: &Context,
     policy: &EnvironmentPolicy,
     environment: &Environment,
-    place: &Place<'_>,
+    spot: &Spot<'_>,
     with_records: bool,
 ) -> Result<Look> {
-    let Place {
+    let Spot {
         source,
         repository,
+        replica,
         ledger,
-    } = place;
+    } = spot;
     let space = policy.namespace().unwrap_or_default();
     let mut seen = Look {
         artifact: ledger.name.clone(),
         repository: repository.to_string(),
+        replica: *replica,
         ledger: (*ledger).clone(),
         tags: Ok(BTreeMap::new()),
         gone: None,
@@ -204,8 +224,10 @@ async fn look_into(
     };
     let wanted = wanted.into_iter().map(|wanted| wanted.tag);
     seen.tags = within(drift::named(&registry, repository, wanted), repository).await;
-    if with_records && seen.tags.is_ok() {
-        let wanted = records(ledger, &environment.suffix);
+    // A replica gets its records with the next copy.
+    if with_records && !replica && seen.tags.is_ok() {
+        let retention = environment.retention.as_ref();
+        let wanted = records(ledger, &environment.suffix, retention, clock::now());
         seen.gone = Some(within(drift::gone(&registry, repository, &wanted), repository).await);
     }
     if seen.tags.is_err() || matches!(seen.gone, Some(Err(_))) {
@@ -222,7 +244,7 @@ async fn open(
 ) -> Result<Result<Registry, Trouble>> {
     let access = ctx
         .credentials
-        .access(&ctx.client, space, source, repository)
+        .access(&ctx.client, space, Place::of(source, repository))
         .await;
     match access {
         Ok(access) => Ok(ctx
@@ -272,6 +294,7 @@ async fn store(
         environment: &environment.name,
         generation: environment.generation,
         suffix: &environment.suffix,
+        retention: environment.retention.as_ref(),
     };
     let now = clock::now();
     let before = policy.status.clone().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! When floe runs: watches, controllers, leadership, stop.
 
 mod context;
+mod copies;
 mod drift;
 mod environment_policy;
 mod environments;
@@ -11,6 +12,7 @@ mod observe;
 mod pass;
 mod perform;
 mod promotion;
+mod replicas;
 mod report;
 mod rules;
 mod watches;
@@ -171,7 +173,7 @@ async fn work(
             trigger(&to_promotions, promotions_of(policy, &known));
         },
     );
-    let from_jobs = promotion_triggers.clone();
+    let (from_jobs, from_copies) = (promotion_triggers.clone(), promotion_triggers.clone());
     let jobs = watches::start(api(&client, namespace), of_gates.clone(), move |job| {
         trigger(&from_jobs, request_of(job));
     });
@@ -193,7 +195,13 @@ async fn work(
     let shown = policies.clone();
     metrics.tags_stand_as(move || drift::standings(&shown));
 
-    let ctx = Arc::new(Context::new(client, options.settings, stores, metrics));
+    let ctx = Arc::new(Context::new(
+        client,
+        options.settings,
+        stores,
+        metrics,
+        from_copies,
+    ));
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
         .reconcile_on(triggered_promotions)

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod reasons;
 pub mod rebuild;
 pub mod record;
+pub mod replicas;
 pub mod request;
 pub mod retention;
 pub mod status;

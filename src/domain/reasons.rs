@@ -174,6 +174,18 @@ pub const REASONS: &[Reason] = &[
         advice: "Make the check faster or raise timeout of the gate in the policy, then promote again.",
     },
     Reason {
+        word: "Copying",
+        ends: Ends::Waits,
+        meaning: "The artifact is being copied to where it must be before a tag is written: the environment's own repository, or a required replica.",
+        advice: "",
+    },
+    Reason {
+        word: "ReplicaUnavailable",
+        ends: Ends::WaitsAnHourThenFails,
+        meaning: "A replica that the policy requires cannot be brought up to date. Before the first tag is written, nothing is promoted without it; afterwards floe waits for it as long as it takes.",
+        advice: "See status.replicas of the Promotion for what is wrong there; mend it, or take required away in the policy.",
+    },
+    Reason {
         word: "EnvironmentBusy",
         ends: Ends::Waits,
         meaning: "Another promotion writes to this environment at the moment.",
@@ -275,6 +287,7 @@ mod tests {
             | F::RegistryUnavailable(_)
             | F::RegistryDenied(_)
             | F::RegistryUntrusted(_)
+            | F::ReplicaUnavailable { .. }
             | F::GateFailed(_)
             | F::GateError(_)
             | F::GateTimedOut(_)
@@ -317,6 +330,10 @@ mod tests {
             F::RegistryUnavailable(text()),
             F::RegistryDenied(text()),
             F::RegistryUntrusted(text()),
+            F::ReplicaUnavailable {
+                name: text(),
+                problem: text(),
+            },
             F::GateFailed(Vec::new()),
             F::GateError(Vec::new()),
             F::GateTimedOut(Vec::new()),
@@ -338,6 +355,8 @@ mod tests {
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
+            | W::Copying { .. }
+            | W::Replica { .. }
             | W::EnvironmentBusy { .. }
             | W::EarlierOperator { .. } => (),
             W::Registry { kind, .. } => match kind {
@@ -377,6 +396,12 @@ mod tests {
             W::Gates {
                 running: Vec::new(),
                 not_passed: Vec::new(),
+            },
+            W::Copying { to: Vec::new() },
+            W::Replica {
+                name: text(),
+                problem: text(),
+                next_try: at,
             },
             W::EnvironmentBusy { holder: text() },
             W::EarlierOperator { until: at },

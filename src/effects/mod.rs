@@ -14,3 +14,4 @@ pub mod lease;
 pub mod ledger;
 pub mod records;
 pub mod registry;
+pub mod replication;

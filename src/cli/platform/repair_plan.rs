@@ -14,10 +14,10 @@ use crate::api::{
 };
 use crate::cli::ExitCode;
 use crate::domain::artifact::{Digest, Repository, Tag};
-use crate::domain::drift::{Difference, Kind, differences, sentence, tags};
+use crate::domain::drift::{Difference, Kind, Rules, differences, sentence, tags};
 use crate::domain::policy::Environment;
-use crate::effects::drift;
 use crate::effects::registry::{RawManifest, Reference, Registry};
+use crate::effects::{clock, drift};
 
 /// The answer of `floe platform repair`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,8 +109,14 @@ pub(super) async fn plan(
         for source in sources.filter(named) {
             match comparable(policy, source) {
                 Ok(ledger) => {
-                    let compared = compare(policy, source, ledger, arguments).await?;
-                    plan.planned.extend(compared);
+                    let replicas = source.replicas.iter();
+                    let replicas = replicas.map(|replica| (replica.as_source(&source.name), true));
+                    for (source, replica) in
+                        std::iter::once((source.clone(), false)).chain(replicas)
+                    {
+                        let compared = compare(policy, &source, replica, ledger, arguments).await?;
+                        plan.planned.extend(compared);
+                    }
                     if plan.compared.last() != Some(&policy.name_any()) {
                         plan.compared.push(policy.name_any());
                     }
@@ -354,6 +360,7 @@ fn comparable<'a>(
 async fn compare(
     policy: &EnvironmentPolicy,
     source: &ArtifactSource,
+    replica: bool,
     ledger: &LedgerArtifact,
     arguments: &RepairArguments,
 ) -> Result<Vec<Planned>> {
@@ -361,11 +368,18 @@ async fn compare(
         Failure::usage(format!("artifact '{}' of the policy: {why}", source.name))
     })?;
     let registry = Registry::new(&access(source, &repository, &arguments.registry).await?)?;
-    let wanted = tags(ledger, &Environment::of(policy).suffix);
-    let names = wanted.iter().map(|wanted| wanted.tag.clone());
+    let environment = Environment::of(policy);
+    let names = tags(ledger, &environment.suffix)
+        .into_iter()
+        .map(|wanted| wanted.tag);
     let seen = drift::named(&registry, &repository, names).await?;
     let mut planned = Vec::new();
-    for difference in differences(&wanted, &seen) {
+    let rules = Rules {
+        suffix: &environment.suffix,
+        retention: environment.retention.as_ref(),
+        replica,
+    };
+    for difference in differences(ledger, rules, &seen, clock::now()) {
         let reference = Reference::from(&difference.expected);
         let manifest = registry.get_manifest(&repository, &reference).await?;
         let there = manifest.is_some();

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    Difference, IN_SYNC, Kind, NOT_COMPARED, WantedRecord, advice, differences, is_of_tag, records,
-    sentence, tags,
+    Difference, IN_SYNC, Kind, NOT_COMPARED, Rules, WantedRecord, advice, differences, is_of_tag,
+    records, sentence,
 };
 use crate::api::{ConditionType, Drift, EnvironmentPolicyStatus, LedgerArtifact, find_condition};
 use crate::domain::artifact::{Digest, Tag};
 use crate::domain::observed::Trouble;
+use crate::domain::retention::Retention;
 
 /// Differences that the status keeps of one artifact.
 const DRIFT_MAX: usize = 20;
@@ -31,6 +32,8 @@ pub struct Subject<'a> {
     pub generation: i64,
     /// Suffix of its tags.
     pub suffix: &'a str,
+    /// Which old versions may have been cleaned up.
+    pub retention: Option<&'a Retention>,
 }
 
 /// What was seen of one artifact in one place.
@@ -40,6 +43,8 @@ pub struct Look {
     pub artifact: String,
     /// Repository that was looked into.
     pub repository: String,
+    /// It is a replica.
+    pub replica: bool,
     /// The ledger as it was read before the registry.
     pub ledger: LedgerArtifact,
     /// What the tags name, or why that is not known.
@@ -105,7 +110,7 @@ pub fn judge(
             .iter()
             .filter(|look| look.artifact == ledger.name)
             .collect();
-        let known = known(ledger, &of_artifact, subject.suffix, now);
+        let known = known(ledger, &of_artifact, subject, now);
         ledger.drift = bounded(&known);
         all.add(known);
     }
@@ -146,15 +151,14 @@ impl Known {
     }
 }
 
-fn known(ledger: &LedgerArtifact, looks: &[&Look], suffix: &str, now: Timestamp) -> Known {
+fn known(ledger: &LedgerArtifact, looks: &[&Look], subject: &Subject<'_>, now: Timestamp) -> Known {
     let mut known = Known::default();
     if looks.iter().any(|look| !is_settled(ledger, &look.ledger)) {
         known.unsettled = true;
         known.kept.clone_from(&ledger.drift);
         return known;
     }
-    let wanted_tags = tags(ledger, suffix);
-    let wanted_records = records(ledger, suffix);
+    let wanted_records = records(ledger, subject.suffix, subject.retention, now);
     for look in looks {
         let drift = |difference| {
             let since = now;
@@ -167,8 +171,13 @@ fn known(ledger: &LedgerArtifact, looks: &[&Look], suffix: &str, now: Timestamp)
         let (of_tags, of_records): (Vec<Drift>, Vec<Drift>) = earlier.cloned().partition(is_of_tag);
         match &look.tags {
             Ok(seen) => {
-                known.compared |= !wanted_tags.is_empty();
-                let found = differences(&wanted_tags, seen);
+                known.compared |= !seen.is_empty();
+                let rules = Rules {
+                    suffix: subject.suffix,
+                    retention: subject.retention,
+                    replica: look.replica,
+                };
+                let found = differences(ledger, rules, seen, now);
                 known.certain.extend(found.into_iter().map(drift));
             }
             Err(trouble) => {

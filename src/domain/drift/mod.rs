@@ -6,8 +6,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::artifact::{Digest, Tag};
 use super::names::{Version, environment_tag, latest_tag};
+use super::retention::{Retention, may_be_gone};
 use crate::api::{Drift, LedgerArtifact, LedgerEntry};
 
 pub use judge::{Judged, Look, News, Subject, judge, kept};
@@ -119,10 +122,17 @@ pub fn tags(ledger: &LedgerArtifact, suffix: &str) -> Vec<WantedTag> {
     wanted
 }
 
-/// The records of an artifact's promotions into one environment.
-pub fn records(ledger: &LedgerArtifact, suffix: &str) -> Vec<WantedRecord> {
+/// The records of an artifact's promotions into one environment; without those of versions that may have been
+/// cleaned up, since a registry may drop them with the manifest that they are about.
+pub fn records(
+    ledger: &LedgerArtifact,
+    suffix: &str,
+    retention: Option<&Retention>,
+    now: Timestamp,
+) -> Vec<WantedRecord> {
     let mut wanted: Vec<WantedRecord> = Vec::new();
-    for entry in entries(ledger) {
+    let kept = |entry: &&LedgerEntry| !may_be_gone(retention, ledger, &entry.version, now);
+    for entry in entries(ledger).filter(kept) {
         let record = entry
             .record
             .as_deref()
@@ -141,24 +151,53 @@ pub fn records(ledger: &LedgerArtifact, suffix: &str) -> Vec<WantedRecord> {
     wanted
 }
 
-/// Where tags differ. A tag that was not looked at is no difference.
-pub fn differences(wanted: &[WantedTag], seen: &BTreeMap<Tag, Option<Digest>>) -> Vec<Difference> {
-    let difference = |wanted: &WantedTag| {
+/// What tells a difference from what is meant to be so.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Suffix of the environment's tags.
+    pub suffix: &'a str,
+    /// Which old versions may have been cleaned up.
+    pub retention: Option<&'a Retention>,
+    /// The repository gets what is promoted a while after the primary one, or from now on only.
+    pub replica: bool,
+}
+
+/// Where tags differ from the ledger. A tag that was not looked at is no difference, nor is one that retention lets
+/// go, nor one of a replica that may just not have got it yet: how far a replica is, the Promotion says.
+pub fn differences(
+    ledger: &LedgerArtifact,
+    rules: Rules<'_>,
+    seen: &BTreeMap<Tag, Option<Digest>>,
+    now: Timestamp,
+) -> Vec<Difference> {
+    let latest = latest_tag(rules.suffix);
+    let was_current = |found: &Digest| {
+        let mut promoted = entries(ledger);
+        promoted.any(|entry| entry.digest == found.as_str())
+    };
+    let difference = |wanted: WantedTag| {
         let found = seen.get(&wanted.tag)?.clone();
+        let is_latest = latest.as_ref() == Some(&wanted.tag);
         let kind = match &found {
             Some(found) if *found == wanted.digest => return None,
+            Some(found) if rules.replica && is_latest && was_current(found) => return None,
             Some(_) => Kind::TagMoved,
+            None if rules.replica => return None,
+            None if !is_latest && may_be_gone(rules.retention, ledger, &wanted.version, now) => {
+                return None;
+            }
             None => Kind::TagMissing,
         };
         Some(Difference {
             kind,
-            tag: wanted.tag.clone(),
-            version: wanted.version.clone(),
-            expected: wanted.digest.clone(),
+            tag: wanted.tag,
+            version: wanted.version,
+            expected: wanted.digest,
             found,
         })
     };
-    wanted.iter().filter_map(difference).collect()
+    let wanted = tags(ledger, rules.suffix).into_iter();
+    wanted.filter_map(difference).collect()
 }
 
 /// What differs, where, and from what to what.

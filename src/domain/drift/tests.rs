@@ -7,6 +7,7 @@ use super::*;
 use crate::api::{ConditionType, EnvironmentPolicyStatus, InFlight, find_condition};
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::Trouble;
+use crate::domain::retention::Retention;
 
 const REPOSITORY: &str = "registry.example/app";
 const SUBJECT: Subject<'static> = Subject {
@@ -14,6 +15,7 @@ const SUBJECT: Subject<'static> = Subject {
     environment: "prod",
     generation: 3,
     suffix: "prod",
+    retention: None,
 };
 
 fn start() -> Timestamp {
@@ -94,6 +96,7 @@ fn look(ledger: &LedgerArtifact, changes: &[(&str, Option<&str>)]) -> Look {
     Look {
         artifact: "app".to_owned(),
         repository: REPOSITORY.to_owned(),
+        replica: false,
         ledger: ledger.clone(),
         tags: Ok(seen),
         gone: Some(Ok(BTreeSet::new())),
@@ -467,4 +470,71 @@ fn the_registry_is_not_asked_before_it_wants_to_be() {
     });
     let judged = judge(&SUBJECT, &status(ledger), &[busy], later(1));
     assert_eq!(judged.not_before, Some(later(9)));
+}
+
+#[test]
+fn what_retention_lets_go_may_be_missing_but_not_moved_and_never_what_is_current() {
+    let ledger = ledger(&["v1.2.0", "v1.1.0", "v1.0.0"]);
+    let retention = Retention {
+        keep_last: 2,
+        keep_for: None,
+        protect: Vec::new(),
+    };
+    let subject = Subject {
+        retention: Some(&retention),
+        ..SUBJECT
+    };
+    for (changes, wanted) in [
+        (&[("v1.0.0-prod", None)][..], &[][..]),
+        (
+            &[("v1.0.0-prod", Some("strange"))],
+            &["TagMoved v1.0.0-prod"],
+        ),
+        (&[("v1.1.0-prod", None)], &["TagMissing v1.1.0-prod"]),
+        (
+            &[("v1.2.0-prod", None), ("latest-prod", None)],
+            &["TagMissing latest-prod", "TagMissing v1.2.0-prod"],
+        ),
+    ] {
+        let judged = judge(
+            &subject,
+            &status(ledger.clone()),
+            &[look(&ledger, changes)],
+            later(1),
+        );
+        assert_eq!(shown(&judged).2, wanted, "{changes:?}");
+    }
+}
+
+#[test]
+fn a_replica_may_be_behind_and_a_stranger_in_it_is_seen() {
+    let ledger = ledger(&["v1.1.0", "v1.0.0"]);
+    for (changes, wanted) in [
+        (
+            &[("latest-prod", Some("v1.0.0")), ("v1.1.0-prod", None)][..],
+            &[][..],
+        ),
+        (&[("latest-prod", None)], &[]),
+        (
+            &[("latest-prod", Some("strange"))],
+            &["TagMoved latest-prod"],
+        ),
+        (
+            &[("v1.0.0-prod", Some("v1.1.0"))],
+            &["TagMoved v1.0.0-prod"],
+        ),
+    ] {
+        let mut replica = look(&ledger, changes);
+        replica.repository = "replica.example/app".to_owned();
+        replica.replica = true;
+        let looks = [look(&ledger, &[]), replica];
+        let judged = judge(&SUBJECT, &status(ledger.clone()), &looks, later(1));
+        assert_eq!(shown(&judged).2, wanted, "{changes:?}");
+        let drift = &judged.status.artifacts[0].drift;
+        assert!(
+            drift
+                .iter()
+                .all(|one| one.repository == "replica.example/app")
+        );
+    }
 }

@@ -24,6 +24,7 @@ mod auth;
 mod blobs;
 mod cache;
 mod challenge;
+mod copy;
 mod deletion;
 mod dockerconfig;
 mod error;
@@ -47,6 +48,10 @@ use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login};
 pub use cache::ManifestCache;
+pub use copy::{
+    CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
+    missing_from, tree,
+};
 pub use deletion::DeleteReceipt;
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
