@@ -172,31 +172,61 @@ pub async fn comparing_again_and_again_writes_nothing(rig: Rig) {
     ));
 }
 
-pub async fn promotions_beside_the_comparison_are_never_taken_for_drift(rig: Rig) {
+pub async fn a_promotion_in_the_middle_of_a_comparison_is_never_taken_for_drift(rig: Rig) {
     let world = two_versions(&rig, Kind::Referrers).await;
-    let mark = world.proxy.trace.mark();
-    let mut number = 0;
-    while looks_at(&world, mark, "latest-dev") < 60 {
-        number += 1;
-        let version = format!("v2.0.{number}");
-        world.repository.publish(&version, &version).await;
-        world
-            .promote(&format!("more-{number}"), &version, "dev")
-            .await;
-        world.ended(&format!("more-{number}")).await;
+    // A look has read `latest-dev` and is held up at an old version, while a promotion moves `latest-dev`.
+    let old = "v1.0.0-dev";
+    world
+        .proxy
+        .faults
+        .always(Fault::Delay(seconds(6)), move |seen, _| {
+            seen.key == format!("registry HEAD manifests/{old}")
+        });
+    for (name, version) in [("third", "v1.2.0"), ("fourth", "v1.3.0")] {
+        world.repository.publish(version, name).await;
+        let mark = world.proxy.trace.mark();
+        until("a look has begun", seconds(40), async || {
+            (looks_at(&world, mark, old) > 0).then_some(())
+        })
+        .await;
+        world.promote(name, version, "dev").await;
+        assert_eq!(reason(&world.ended(name).await), "Promoted");
+        assert_eq!(looks_at(&world, mark, old), 1, "the look is still held up");
+        until("the next look has begun", seconds(40), async || {
+            (looks_at(&world, mark, old) > 1).then_some(())
+        })
+        .await;
         assert!(drift(&world).await.is_empty());
-        if number >= 20 {
-            break;
-        }
     }
     tags_in_sync(&world, "True").await;
     assert!(events(&world, &["TagMoved", "TagMissing"]).await.is_empty());
 }
 
+pub async fn a_stranger_in_a_replica_is_seen_and_put_back_too(rig: Rig) {
+    let world = World::with_second(&rig, Kind::Referrers, Kind::Distribution).await;
+    promote_two(&world, json!({ "artifacts": world.replicated(true) })).await;
+    let second = &world.second().repository;
+    let newest = second.digest("latest-dev").await.unwrap();
+    second.publish("latest-dev", "strange").await;
+    let seen = tags_in_sync(&world, "False").await;
+    let begin = format!("latest-dev in {} names", world.second().reference);
+    assert!(seen.message.starts_with(&begin), "{seen:?}");
+    assert_eq!(drift(&world).await.len(), 1, "the primary has it right");
+    let repaired = repair(&world, &["dev", "--yes"]).await;
+    assert_eq!(repaired.status.code(), Some(0), "{repaired:?}");
+    assert_eq!(second.digest("latest-dev").await, Some(newest));
+    tags_in_sync(&world, "True").await;
+}
+
 /// `dev` with two promoted versions, and an operator that compares often.
 async fn two_versions(rig: &Rig, kind: Kind) -> World {
     let world = World::new(rig, kind).await;
-    world.policy("dev", json!({})).await;
+    promote_two(&world, json!({})).await;
+    world
+}
+
+async fn promote_two(world: &World, policy: Value) {
+    world.policy("dev", policy).await;
     let operator = world.start_operator_with("one", false, &OFTEN);
     operator.until_ready(SOON).await;
     world.policy_ready("dev").await;
@@ -205,8 +235,7 @@ async fn two_versions(rig: &Rig, kind: Kind) -> World {
         world.promote(name, version, "dev").await;
         assert_eq!(reason(&world.ended(name).await), "Promoted");
     }
-    tags_in_sync(&world, "True").await;
-    world
+    tags_in_sync(world, "True").await;
 }
 
 async fn status(world: &World) -> EnvironmentPolicyStatus {
