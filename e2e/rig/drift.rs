@@ -174,30 +174,35 @@ pub async fn comparing_again_and_again_writes_nothing(rig: Rig) {
 
 pub async fn a_promotion_in_the_middle_of_a_comparison_is_never_taken_for_drift(rig: Rig) {
     let world = two_versions(&rig, Kind::Referrers).await;
-    // A look has read `latest-dev` and is held up at an old version, while a promotion moves `latest-dev`.
-    let old = "v1.0.0-dev";
-    world
-        .proxy
-        .faults
-        .always(Fault::Delay(seconds(6)), move |seen, _| {
-            seen.key == format!("registry HEAD manifests/{old}")
-        });
-    for (name, version) in [("third", "v1.2.0"), ("fourth", "v1.3.0")] {
-        world.repository.publish(version, name).await;
-        let mark = world.proxy.trace.mark();
-        until("a look has begun", seconds(40), async || {
-            (looks_at(&world, mark, old) > 0).then_some(())
-        })
-        .await;
-        world.promote(name, version, "dev").await;
-        assert_eq!(reason(&world.ended(name).await), "Promoted");
-        assert_eq!(looks_at(&world, mark, old), 1, "the look is still held up");
-        until("the next look has begun", seconds(40), async || {
-            (looks_at(&world, mark, old) > 1).then_some(())
-        })
-        .await;
-        assert!(drift(&world).await.is_empty());
-    }
+    // The look reads `latest-dev` between two promotions, and ends after both of them.
+    let (latest, old) = ("registry HEAD manifests/latest-dev", "v1.0.0-dev");
+    let held_long = format!("registry HEAD manifests/{old}");
+    let faults = &world.proxy.faults;
+    faults.once(Fault::Delay(seconds(6)), move |seen, _| seen.key == latest);
+    faults.always(Fault::Delay(seconds(16)), move |seen, _| {
+        seen.key == held_long
+    });
+    let mark = world.proxy.trace.mark();
+    until("a look has begun", seconds(40), async || {
+        (looks_at(&world, mark, old) > 0).then_some(())
+    })
+    .await;
+    let answered = async || {
+        let entries = world.proxy.trace.since(mark);
+        let first = entries.iter().find(|entry| entry.seen.key == latest);
+        first.and_then(|entry| entry.status)
+    };
+    publish_and_promote(&world, "third", "v1.2.0").await;
+    assert_eq!(answered().await, None, "the look has not read it yet");
+    until("the look has read it", seconds(20), answered).await;
+    publish_and_promote(&world, "fourth", "v1.3.0").await;
+    assert_eq!(looks_at(&world, mark, old), 1, "the look is still held up");
+    until("the next look has begun", seconds(60), async || {
+        (looks_at(&world, mark, old) > 1).then_some(())
+    })
+    .await;
+    assert!(drift(&world).await.is_empty());
+    faults.clear();
     tags_in_sync(&world, "True").await;
     assert!(events(&world, &["TagMoved", "TagMissing"]).await.is_empty());
 }
@@ -231,11 +236,15 @@ async fn promote_two(world: &World, policy: Value) {
     operator.until_ready(SOON).await;
     world.policy_ready("dev").await;
     for (name, version) in [("first", "v1.0.0"), ("second", "v1.1.0")] {
-        world.repository.publish(version, name).await;
-        world.promote(name, version, "dev").await;
-        assert_eq!(reason(&world.ended(name).await), "Promoted");
+        publish_and_promote(world, name, version).await;
     }
     tags_in_sync(world, "True").await;
+}
+
+async fn publish_and_promote(world: &World, name: &str, version: &str) {
+    world.repository.publish(version, name).await;
+    world.promote(name, version, "dev").await;
+    assert_eq!(reason(&world.ended(name).await), "Promoted");
 }
 
 async fn status(world: &World) -> EnvironmentPolicyStatus {
