@@ -22,7 +22,7 @@ use crate::effects::{clock, drift};
 /// The answer of `floe platform repair`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Repairs {
+pub(super) struct Shown {
     pub(super) namespace: String,
     /// Environments whose tags were compared.
     pub(super) compared: Vec<String>,
@@ -167,8 +167,8 @@ impl Plan {
     }
 
     /// For the user.
-    pub(super) fn shown(&self) -> Repairs {
-        Repairs {
+    pub(super) fn shown(&self) -> Shown {
+        Shown {
             namespace: self.namespace.clone(),
             compared: self.compared.clone(),
             repairs: self
@@ -206,7 +206,7 @@ impl Plan {
     }
 }
 
-impl Present for Repairs {
+impl Present for Shown {
     fn text(&self, wide: bool) -> String {
         let environments = self.compared.join(", ");
         if self.repairs.is_empty() && self.compared.is_empty() {

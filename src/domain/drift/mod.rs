@@ -227,7 +227,7 @@ pub fn sentence(drift: &Drift) -> String {
 
 /// What a person can do about these differences.
 pub fn advice(drift: &[Drift], environment: &str, space: &str) -> String {
-    if drift.iter().any(|one| is_of_tag(one)) {
+    if drift.iter().any(is_of_tag) {
         format!("run: floe platform repair {environment} -n {space}")
     } else {
         "bring it back from a backup of the registry: it cannot be made again".to_owned()
