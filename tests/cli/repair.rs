@@ -49,7 +49,7 @@ impl Setup {
     }
 
     /// The policy of staging with another ledger.
-    fn staging(&self, ledger: Value) -> Value {
+    fn staging(&self, ledger: &Value) -> Value {
         let mut policy = self.server.world().policies[1].clone();
         policy["status"]["artifacts"] = json!([ledger]);
         policy
@@ -182,16 +182,16 @@ async fn a_digest_that_is_gone_is_named_with_what_to_do_and_the_rest_is_repaired
 async fn a_promotion_that_comes_in_between_is_not_written_over() {
     let setup = Setup::new(Options::default()).await;
     let strange = setup.registry.seed("platform", None, "strange");
-    let busy = setup.staging(setup.ledger(&in_flight()));
+    let busy = setup.staging(&setup.ledger(&in_flight()));
     let mut other = setup.ledger(&Value::Null);
     other["current"]["digest"] = json!(setup.old.digest());
-    let other = setup.staging(other);
+    let other = setup.staging(&other);
     for (reads, words, written) in [
         (vec![busy.clone()], "promotion 'next' writes", false),
         (vec![other], "something else by now", false),
         // Between the write and the look behind it: written, and said.
         (
-            vec![setup.staging(setup.ledger(&Value::Null)), busy],
+            vec![setup.staging(&setup.ledger(&Value::Null)), busy],
             "it was written, but",
             true,
         ),
@@ -237,13 +237,13 @@ async fn an_environment_that_cannot_be_compared_is_named_with_its_reason() {
     let setup = Setup::new(Options::default()).await;
     setup.drift();
     setup.registry.take_requests();
-    let busy = setup.staging(setup.ledger(&in_flight()));
-    let mut invalid = setup.staging(setup.ledger(&Value::Null));
+    let busy = setup.staging(&setup.ledger(&in_flight()));
+    let mut invalid = setup.staging(&setup.ledger(&Value::Null));
     invalid["status"]["conditions"] = json!([{
         "type": "Valid", "status": "False", "reason": "PolicyInvalid", "message": "the suffix is taken",
         "lastTransitionTime": "2026-01-02T00:00:00Z",
     }]);
-    let mut unread = setup.staging(Value::Null);
+    let mut unread = setup.staging(&Value::Null);
     unread["status"]["artifacts"] = json!([]);
     for (policy, code, words) in [
         (busy, 14, "'next' writes there"),
@@ -313,7 +313,7 @@ async fn a_record_that_is_gone_is_said_and_is_nothing_to_repair() {
         "reason": "RecordMissing", "tag": "v1.0.0-staging", "version": "v1.0.0", "repository": "r.example/platform",
         "expected": format!("sha256:{}", "ab".repeat(32)), "since": "2026-01-01T00:00:00Z",
     }]);
-    let policy = setup.staging(ledger);
+    let policy = setup.staging(&ledger);
     setup.server.world().policies[1] = policy;
     let ran = setup.repair(&["staging"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -333,24 +333,25 @@ async fn status_shows_what_is_out_of_sync_and_what_to_run() {
         "reason": "TagMoved", "tag": "latest-staging", "version": "v1.1.0", "repository": "r.example/platform",
         "expected": setup.new.digest(), "found": setup.old.digest(), "since": "2026-01-01T00:00:00Z",
     }]);
-    let mut policy = setup.staging(ledger);
+    let mut policy = setup.staging(&ledger);
     let condition = |status: &str, reason: &str, message: &str| {
         json!({"type": "TagsInSync", "status": status, "reason": reason, "message": message,
             "lastTransitionTime": "2026-01-02T00:00:00Z"})
     };
     let conditions = policy["status"]["conditions"].as_array_mut().unwrap();
     conditions.push(condition("False", "TagMoved", "it moved"));
-    let mut world = setup.server.world();
-    world.policies[1] = policy;
-    let dev = world.policies[0]["status"]["conditions"]
-        .as_array_mut()
-        .unwrap();
-    dev.push(condition("Unknown", "NotCompared", "not yet"));
-    let prod = world.policies[2]["status"]["conditions"]
-        .as_array_mut()
-        .unwrap();
-    prod.push(condition("Unknown", "RegistryDenied", "cannot compare"));
-    drop(world);
+    {
+        let mut world = setup.server.world();
+        world.policies[1] = policy;
+        let dev = world.policies[0]["status"]["conditions"]
+            .as_array_mut()
+            .unwrap();
+        dev.push(condition("Unknown", "NotCompared", "not yet"));
+        let prod = world.policies[2]["status"]["conditions"]
+            .as_array_mut()
+            .unwrap();
+        prod.push(condition("Unknown", "RegistryDenied", "cannot compare"));
+    }
     let ran = setup.server.platform(&["status"]).await;
     for words in [
         "environment 'staging': TagMoved: latest-staging in r.example/platform names",

@@ -55,6 +55,22 @@ impl Rig {
         gone(&self.client, &repository, records).await.unwrap()
     }
 
+    /// Another client writes the index that it had read before.
+    fn drop_from_list(&self, lost: &Digest) {
+        let mut store = self.double.store();
+        let key = (
+            "team/app".to_owned(),
+            self.subject.digest().referrers_tag().to_string(),
+        );
+        let index = store.tags[&key].clone();
+        let (bytes, kind) = store.manifests[&("team/app".to_owned(), index)].clone();
+        let mut index: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let entries = index["manifests"].as_array_mut().unwrap();
+        entries.retain(|entry| entry["digest"] != lost.as_str());
+        let index = RawManifest::new(index.to_string().into_bytes(), kind.parse().unwrap());
+        store.put("team/app", Some(&key.1), &index);
+    }
+
     async fn listed(&self) -> BTreeSet<Digest> {
         let repository = self.double.repository("team/app");
         let listed = self
@@ -90,9 +106,7 @@ async fn a_tag_on_something_that_floe_does_not_know_names_it_all_the_same() {
     let repository = rig.double.repository("team/app");
     let digest = rig.subject.digest().to_string();
     let key = ("team/app".to_owned(), digest);
-    let mut store = rig.double.store();
-    store.manifests.get_mut(&key).unwrap().1 = "application/x-strange".to_owned();
-    drop(store);
+    rig.double.store().manifests.get_mut(&key).unwrap().1 = "application/x-strange".to_owned();
     let seen = named(&rig.client, &repository, [tag("v1.2.3")])
         .await
         .unwrap();
@@ -123,20 +137,7 @@ async fn a_record_that_the_list_has_lost_is_listed_again_beside_the_others() {
     let read_only = rig.double.take_methods();
     assert!(!read_only.contains(&"PUT".to_owned()), "{read_only:?}");
 
-    // Another client writes the index that it had read before.
-    let mut store = rig.double.store();
-    let key = (
-        "team/app".to_owned(),
-        rig.subject.digest().referrers_tag().to_string(),
-    );
-    let index = store.tags[&key].clone();
-    let (bytes, kind) = store.manifests[&("team/app".to_owned(), index)].clone();
-    let mut index: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    let entries = index["manifests"].as_array_mut().unwrap();
-    entries.retain(|entry| entry["digest"] != lost.record.as_str());
-    let index = RawManifest::new(index.to_string().into_bytes(), kind.parse().unwrap());
-    store.put("team/app", Some(&key.1), &index);
-    drop(store);
+    rig.drop_from_list(&lost.record);
     assert_eq!(rig.listed().await, BTreeSet::from([kept.record.clone()]));
 
     assert_eq!(rig.gone(&records).await, BTreeSet::new());
