@@ -3,8 +3,10 @@
 
 pub mod artifact;
 pub mod compliance;
+pub mod constraint;
 pub mod decide;
 pub mod decision;
+pub mod drift;
 pub mod gates;
 pub mod layout;
 pub mod names;
@@ -14,6 +16,8 @@ pub mod policy;
 pub mod reasons;
 pub mod rebuild;
 pub mod record;
+pub mod replicas;
 pub mod request;
+pub mod retention;
 pub mod status;
 pub mod verdict;

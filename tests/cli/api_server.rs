@@ -26,6 +26,8 @@ const LONGEST: Duration = Duration::from_mins(1);
 pub(crate) struct World {
     pub(crate) policies: Vec<Value>,
     pub(crate) promotions: BTreeMap<String, Value>,
+    /// What reading a single policy gives, one after the other; then it is the one of the list.
+    pub(crate) policy_reads: Vec<Value>,
     /// Statuses that a watched promotion goes through, one after the other.
     pub(crate) script: Vec<Value>,
     /// A watched promotion is deleted when the script has ended.
@@ -221,6 +223,7 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
             let items = items.filter(|(key, _)| name.as_ref().is_none_or(|name| name == *key));
             list(&items.map(|(_, item)| item.clone()).collect::<Vec<_>>())
         }
+        (&Method::GET, Some(("environmentpolicies", name))) => read_policy(&mut world, name),
         (&Method::GET, Some((_, name))) => match world.promotions.get(name) {
             Some(found) => reply(200, found),
             None => refuse(404, "NotFound", "promotions not found", name),
@@ -232,6 +235,17 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
             "the command line does not do this",
             "",
         ),
+    }
+}
+
+fn read_policy(world: &mut World, name: &str) -> Response {
+    if !world.policy_reads.is_empty() {
+        return reply(200, &world.policy_reads.remove(0));
+    }
+    let mut policies = world.policies.iter();
+    match policies.find(|policy| policy["metadata"]["name"] == name) {
+        Some(found) => reply(200, found),
+        None => refuse(404, "NotFound", "environmentpolicies not found", name),
     }
 }
 

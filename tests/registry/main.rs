@@ -11,6 +11,8 @@ mod blobs;
 #[path = "../support/registry/mod.rs"]
 mod double;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod gate;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::args::PublishArguments;
+use super::args::RegistryArguments;
 use super::failure::{Failure, Result};
 use crate::api::ArtifactSource;
 use crate::domain::artifact::Repository;
@@ -22,7 +22,7 @@ struct Helpers {
 pub(super) async fn access(
     source: &ArtifactSource,
     repository: &Repository,
-    arguments: &PublishArguments,
+    arguments: &RegistryArguments,
 ) -> Result<Access> {
     let mut access = Access::to(repository);
     access.plain_http = source.plain_http;

@@ -36,11 +36,18 @@ pub(super) struct Scope {
     pub name: String,
     /// Writing as well as reading.
     pub push: bool,
+    /// Deleting as well as reading.
+    pub delete: bool,
 }
 
 impl Scope {
     fn text(&self) -> String {
-        let actions = if self.push { "pull,push" } else { "pull" };
+        let actions = match (self.push, self.delete) {
+            (false, false) => "pull",
+            (true, false) => "pull,push",
+            (false, true) => "pull,delete",
+            (true, true) => "pull,push,delete",
+        };
         format!("repository:{}:{actions}", self.name)
     }
 }

@@ -24,6 +24,8 @@ mod auth;
 mod blobs;
 mod cache;
 mod challenge;
+mod copy;
+mod deletion;
 mod dockerconfig;
 mod error;
 mod fallback;
@@ -46,6 +48,11 @@ use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login};
 pub use cache::ManifestCache;
+pub use copy::{
+    CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
+    missing_from, tree,
+};
+pub use deletion::DeleteReceipt;
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
 pub use manifest::{
@@ -171,6 +178,7 @@ impl Registry {
         Scope {
             name: self.name(repository),
             push,
+            delete: false,
         }
     }
 }
