@@ -38,6 +38,7 @@ mod leadership;
 mod ledger;
 mod main_scenario;
 mod refusals;
+mod retention;
 mod rig_itself;
 mod side_by_side;
 mod two_operators;
@@ -95,6 +96,7 @@ fn main() -> std::process::ExitCode {
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
         ledger::a_claim_that_nobody_gives_back_any_more_is_given_back,
         ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
+        retention::gc_deletes_what_its_plan_says_and_a_record_stays_readable,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,
