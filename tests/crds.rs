@@ -498,7 +498,6 @@ fn retention_names_numbers_spans_and_versions() {
         retention(json!({ "keepLast": 501 })),
         retention(json!({ "keepFor": "90" })),
         retention(json!({ "keepFor": "90s" })),
-        retention(json!({ "keepfor": "90d" })),
         protect(""),
         protect("1.2"),
         protect("latest-prod"),

@@ -8,16 +8,20 @@ use tokio::process::Command;
 use crate::control_plane::Identity;
 use crate::harness::Rig;
 use crate::registries::Kind;
-use crate::world::{World, gates, reason};
+use crate::world::{ARTIFACT, World, gates, reason};
 
 pub async fn gc_deletes_what_its_plan_says_and_a_record_stays_readable(rig: Rig) {
     for kind in [Kind::Distribution, Kind::Referrers] {
         let world = World::new(&rig, kind).await;
-        let retention = json!({ "keepLast": 1 });
-        let dev = json!({ "gates": gates(1), "retention": retention });
-        world.policy("dev", dev).await;
-        let prod = json!({ "promotesFrom": ["dev"], "gates": gates(1), "retention": retention });
-        world.policy("prod", prod).await;
+        // Straight to the registry: the proxy lets nobody but operators through.
+        let repository = format!("{}/team/platform", world.registry.lock().await.address);
+        for (environment, from) in [("dev", vec![]), ("prod", vec!["dev"])] {
+            let spec = json!({
+                "artifacts": [{ "name": ARTIFACT, "repository": repository, "plainHTTP": true }],
+                "promotesFrom": from, "gates": gates(1), "retention": { "keepLast": 1 },
+            });
+            world.policy(environment, spec).await;
+        }
         world.operator("one").await;
         for environment in ["dev", "prod"] {
             world.policy_ready(environment).await;
