@@ -41,6 +41,7 @@ mod ledger;
 mod main_scenario;
 mod refusals;
 mod replicas;
+mod retention;
 mod rig_itself;
 mod side_by_side;
 mod two_operators;
@@ -110,6 +111,7 @@ fn main() -> std::process::ExitCode {
         drift::comparing_again_and_again_writes_nothing,
         drift::a_promotion_in_the_middle_of_a_comparison_is_never_taken_for_drift,
         drift::a_stranger_in_a_replica_is_seen_and_put_back_too,
+        retention::gc_deletes_what_its_plan_says_and_a_record_stays_readable,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,

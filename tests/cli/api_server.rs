@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 const PREFIX: &str = "/apis/promotion.floe.dev/v1alpha1/namespaces/space/";
+/// Lists of all namespaces.
+const EVERYWHERE: &str = "/apis/promotion.floe.dev/v1alpha1/";
 
 /// No command of these tests may take longer.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -34,6 +36,8 @@ pub(crate) struct World {
     pub(crate) then_deleted: bool,
     /// Answers every request with this method and ending of the path: `(method, ending, code, reason, message)`.
     pub(crate) refusals: Vec<(Method, &'static str, u16, &'static str, &'static str)>,
+    /// ConfigMaps of consumers.
+    pub(crate) consumers: Vec<Value>,
     /// Bodies of POSTs.
     pub(crate) created: Vec<Value>,
 }
@@ -205,6 +209,15 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
             "named"
         };
         return refuse(*code, reason, message, name);
+    }
+    if path == "/api/v1/configmaps" && query.contains("labelSelector=promotion.floe.dev%2Fconsumer")
+    {
+        return list(&world.consumers);
+    }
+    match path.strip_prefix(EVERYWHERE) {
+        Some("environmentpolicies") => return list(&world.policies),
+        Some("promotions") => return list(&world.promotions.values().cloned().collect::<Vec<_>>()),
+        _ => {}
     }
     let Some(what) = path.strip_prefix(PREFIX) else {
         return refuse(

@@ -12,6 +12,8 @@ mod api_server;
 )]
 mod double;
 #[cfg(test)]
+mod gc;
+#[cfg(test)]
 mod look;
 #[cfg(test)]
 mod promote;

@@ -20,10 +20,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::constraint::Constraint;
 use crate::api;
-pub use facts::{places, unfinished};
+pub use facts::{Facts, Place, Unfinished, places, unfinished};
 pub use manifests::{Contents, Doomed, Graph, Listing, ManifestPlan, Part, manifest_plan};
 pub use pins::{CONSUMER_FILE, Pin, Pins};
-pub use plan::{Facts, Item, Place, Unfinished, held, plan, roots, unexplained};
+pub use plan::{Item, held, plan, roots, unexplained};
 use promoted::{Promoted, promoted};
 pub use records::{is_attestation, may_be_record};
 pub use why::{Kept, LetGo, Verdict};

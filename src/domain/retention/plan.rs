@@ -2,73 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
-use super::Retention;
-use super::pins::Pins;
+use super::facts::{Facts, Place};
 use super::promoted::{Promoted, newest_first, promoted};
 use super::why::{Kept, LetGo, Verdict};
-use crate::api::LedgerArtifact;
 use crate::domain::artifact::{Digest, Tag};
 use crate::domain::names::{
     Version, latest_tag, version_of_bare_tag, version_of_tag, without_rollback,
 };
-use crate::domain::record::Seen;
-
-/// What is known about one repository and everybody who uses it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The time.
-    pub now: Timestamp,
-    /// Every tag and what it names.
-    pub tags: BTreeMap<Tag, Digest>,
-    /// Every environment that has an artifact in the repository.
-    pub places: Vec<Place>,
-    /// Records found on digests that no ledger explains.
-    pub records: BTreeMap<Digest, Vec<Seen>>,
-    /// Promotions that have not ended.
-    pub unfinished: Vec<Unfinished>,
-    /// What consumers use.
-    pub pins: Pins,
-    /// Why not all environments and promotions of the cluster are in here, when they are not.
-    pub cluster_unknown: Option<String>,
-}
-
-/// An artifact of an environment that lies in the repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// How messages call the environment: with its namespace when that is another one.
-    pub name: String,
-    /// Namespace.
-    pub space: String,
-    /// Environment.
-    pub environment: String,
-    /// Artifact.
-    pub artifact: String,
-    /// Suffix of its tags.
-    pub suffix: String,
-    /// It takes what was published, under bare tags.
-    pub first: bool,
-    /// Its tags are asked about; those of the others stay.
-    pub chosen: bool,
-    /// What it keeps; none: everything.
-    pub retention: Option<Retention>,
-    /// Why its policy cannot be used, when it cannot.
-    pub problem: Option<String>,
-    /// What it holds; none when the operator has not said it yet.
-    pub ledger: Option<LedgerArtifact>,
-}
-
-/// A promotion that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfinished {
-    /// Its name, with its namespace when that is another one.
-    pub name: String,
-    /// Version that it promotes.
-    pub version: String,
-    /// Digest that it promotes, once it is known.
-    pub digest: Option<Digest>,
-}
 
 /// One tag, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -382,36 +322,5 @@ impl<'a> Known<'a> {
         self.suffixes
             .iter()
             .find_map(|suffix| version_of_tag(&plain, suffix, &self.suffixes))
-    }
-}
-
-impl Place {
-    /// Why no version of it may go, whatever its age.
-    fn keeps_all(&self) -> Option<Kept> {
-        let environment = self.name.clone();
-        if !self.chosen {
-            return Some(Kept::NotChosen { environment });
-        }
-        if let Some(problem) = &self.problem {
-            let problem = problem.clone();
-            return Some(Kept::Unusable {
-                environment,
-                problem,
-            });
-        }
-        if self.retention.is_none() {
-            return Some(Kept::NoRetention { environment });
-        }
-        if self.ledger.is_none() {
-            return Some(Kept::LedgerUnknown { environment });
-        }
-        None
-    }
-
-    /// Whether a record speaks of this artifact in this environment.
-    fn is_of(&self, seen: &Seen) -> bool {
-        seen.space == self.space
-            && seen.target_environment == self.environment
-            && seen.artifact.name == self.artifact
     }
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
-use super::plan::{Facts, Item, Place, Unfinished, held, plan, roots, unexplained};
+use super::facts::{Facts, Place, Unfinished};
+use super::plan::{Item, held, plan, roots, unexplained};
 use super::why::Verdict;
 use super::{Pins, Retention};
 use crate::api::{InFlight, LedgerArtifact, LedgerEntry};
@@ -250,9 +251,9 @@ fn whatever_may_be_in_use_keeps_its_version() {
 #[test]
 fn keep_for_ends_on_its_day() {
     let mut facts = facts();
-    let keep_for = |days: i64| Some(jiff::SignedDuration::from_hours(24 * days));
     // 1.0.0 was promoted into dev 90 days ago.
-    facts.places[0].retention.as_mut().unwrap().keep_for = keep_for(90);
+    facts.places[0].retention.as_mut().unwrap().keep_for =
+        Some(jiff::SignedDuration::from_hours(24 * 90));
     assert_eq!(deleted(&facts), ["1.0.0-dev"]);
 }
 

@@ -68,13 +68,13 @@ struct Named {
 pub async fn tags(
     registry: &Registry,
     repository: &Repository,
-) -> Result<BTreeMap<Tag, Digest>, RegistryError> {
+) -> Result<BTreeMap<Tag, Digest>, Unread> {
     let tags = registry.list_tags(repository).await?;
     let heads = tags.into_iter().map(|tag| async move {
         let reference = Reference::from(&tag);
         let head = registry.head_manifest(repository, &reference).await?;
         // One that is gone since it was listed names nothing.
-        Ok::<_, RegistryError>(head.map(|head| (tag, head.digest)))
+        Ok::<_, Unread>(head.map(|head| (tag, head.digest)))
     });
     futures::stream::iter(heads)
         .buffer_unordered(SIDE_BY_SIDE)
@@ -89,11 +89,11 @@ pub async fn records(
     repository: &Repository,
     digests: &BTreeSet<Digest>,
     keys: &KeyRing,
-) -> Result<BTreeMap<Digest, Vec<Seen>>, RegistryError> {
+) -> Result<BTreeMap<Digest, Vec<Seen>>, Unread> {
     let reading = digests.iter().map(|digest| async move {
         let found = find(registry, repository, digest, keys).await?;
         let seen = found.into_iter().map(|(_, seen)| seen).collect();
-        Ok::<_, RegistryError>((digest.clone(), seen))
+        Ok::<_, Unread>((digest.clone(), seen))
     });
     futures::stream::iter(reading)
         .buffer_unordered(SIDE_BY_SIDE)

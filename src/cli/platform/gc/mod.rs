@@ -15,9 +15,11 @@ use super::present::present;
 use super::request::environment;
 use crate::api::{ArtifactSource, EnvironmentPolicy};
 use crate::cli::{ExitCode, output};
-use crate::domain::artifact::{Repository, Tag};
+use crate::domain::artifact::{Digest, Repository, Tag};
 use crate::domain::record::KeyRing;
-use crate::domain::retention::{Item, ManifestPlan, held, manifest_plan, plan, roots, unexplained};
+use crate::domain::retention::{
+    Contents, Item, ManifestPlan, held, manifest_plan, plan, roots, unexplained,
+};
 use crate::effects::cleanup::{
     self, Deleted, DoomedTag, Stopped, Unread, delete_manifests, delete_tags,
 };
@@ -53,7 +55,7 @@ pub(super) async fn run(space: &Space, arguments: &GcArguments) -> Result<ExitCo
                 for why in cleaning.cluster.unknown() {
                     output::note(&format!("note: {}: {why}", target.repository));
                     if arguments.confirm && cleaning.cluster.denied {
-                        failure.get_or_insert_with(|| may_not_look());
+                        failure.get_or_insert_with(may_not_look);
                     }
                 }
                 for left in &cleaning.deleted.left {
@@ -180,20 +182,51 @@ async fn clean(
     if cleaning.manifests.doomed.is_empty() {
         return Ok((cleaning, None));
     }
-    // What happened meanwhile counts: nothing goes that was not planned, nor what is used by now.
-    let (mut facts, cluster) = look(space, &registry, target).await?;
-    facts.records = cleanup::records(&registry, repository, &unexplained(&facts), &keys).await?;
-    if cluster.unknown().next().is_some() {
-        cleaning.cluster = cluster;
-        return Ok((cleaning, None));
+    let again = Again {
+        space,
+        registry: &registry,
+        target,
+        roots: &roots,
+        contents: graph.contents,
+        keys,
+    };
+    let stopped = again.delete_manifests(&mut cleaning).await;
+    Ok((cleaning, stopped.err()))
+}
+
+/// The second half of a clean-up, when the tags are gone.
+struct Again<'a> {
+    space: &'a Space,
+    registry: &'a Registry,
+    target: &'a Target,
+    roots: &'a BTreeSet<Digest>,
+    contents: BTreeMap<Digest, Contents>,
+    keys: KeyRing,
+}
+
+impl Again<'_> {
+    /// Deletes manifests as planned, after another look: nothing goes that was not planned, nor what is used by
+    /// now.
+    async fn delete_manifests(self, cleaning: &mut Cleaning) -> Result<()> {
+        let repository = &self.target.repository;
+        let (mut facts, cluster) = look(self.space, self.registry, self.target).await?;
+        if cluster.unknown().next().is_some() {
+            cleaning.cluster = cluster;
+            return Ok(());
+        }
+        let unexplained = unexplained(&facts);
+        facts.records =
+            cleanup::records(self.registry, repository, &unexplained, &self.keys).await?;
+        let tags = facts.tags.clone();
+        let graph =
+            cleanup::graph(self.registry, repository, tags, self.roots, self.contents).await?;
+        let now = manifest_plan(&graph, &BTreeSet::new(), self.roots, &held(&facts));
+        let mut doomed = now.doomed;
+        doomed.retain(|one| cleaning.manifests.dooms(&one.digest));
+        let deleted = &mut cleaning.deleted;
+        delete_manifests(self.registry, repository, &doomed, &facts.tags, deleted).await?;
+        Ok(())
     }
-    let tags = facts.tags.clone();
-    let graph = cleanup::graph(&registry, repository, tags, &roots, graph.contents).await?;
-    let mut now = manifest_plan(&graph, &BTreeSet::new(), &roots, &held(&facts)).doomed;
-    now.retain(|one| cleaning.manifests.dooms(&one.digest));
-    let deleted = &mut cleaning.deleted;
-    let stopped = delete_manifests(&registry, repository, &now, &facts.tags, deleted).await;
-    Ok((cleaning, stopped.err().map(Failure::from)))
 }
 
 /// The keys that may have signed records. Without them no record counts, and what only records explain is kept.
@@ -220,8 +253,10 @@ fn may_not_look() -> Failure {
 impl From<Unread> for Failure {
     fn from(unread: Unread) -> Self {
         match unread {
-            Unread::Registry(error) => error.into(),
-            Unread::Malformed { .. } | Unread::TooMany { .. } => Self::new(
+            Unread::Registry(error) if error.kind() != ErrorKind::Unsupported => {
+                of_registry(&error)
+            }
+            Unread::Registry(_) | Unread::Malformed { .. } | Unread::TooMany { .. } => Self::new(
                 ExitCode::Unexpected,
                 format!("{unread}: what it consists of is not known, so nothing is deleted there"),
             ),
@@ -232,7 +267,7 @@ impl From<Unread> for Failure {
 impl From<Stopped> for Failure {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Registry(error) => not_deleted(&error),
+            Stopped::Registry(error) => of_registry(&error),
             Stopped::ManifestLost { .. } | Stopped::TakesManifests { .. } => {
                 Self::new(ExitCode::Unexpected, stopped.to_string())
             }
@@ -240,14 +275,14 @@ impl From<Stopped> for Failure {
     }
 }
 
-fn not_deleted(error: &RegistryError) -> Failure {
+fn of_registry(error: &RegistryError) -> Failure {
     match error.kind() {
         ErrorKind::Denied => {
             let host = error.subject().split('/').next().unwrap_or_default();
             Failure::new(
                 ExitCode::NotAuthorized,
                 format!(
-                    "{error}; log in with an account that may delete there: docker login {host}"
+                    "{error}; log in with an account that may read and delete there: docker login {host}"
                 ),
             )
         }
