@@ -12,6 +12,7 @@ mod environment_policy;
 mod gate;
 mod policy_rule;
 mod promotion;
+mod signature;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
@@ -25,8 +26,9 @@ pub use gate::{
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
     GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
-    RecordRef, WaitingStatus,
+    RecordRef, SignatureStatus, WaitingStatus,
 };
+pub use signature::{Keyless, Signature, SignatureMode, TrustSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

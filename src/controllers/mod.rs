@@ -12,6 +12,7 @@ mod perform;
 mod promotion;
 mod report;
 mod rules;
+mod signatures;
 mod watches;
 mod write;
 

@@ -15,5 +15,6 @@ pub mod reasons;
 pub mod rebuild;
 pub mod record;
 pub mod request;
+pub mod signature;
 pub mod status;
 pub mod verdict;

@@ -1,6 +1,7 @@
 //! Environments: policies as checked values.
 
 mod gate_rule;
+mod signature_rule;
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use crate::api;
-pub use crate::api::{OnFailure, VersionOrder};
+pub use crate::api::{OnFailure, SignatureMode, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
+pub use signature_rule::{SignatureRule, TrustKind, TrustRef};
 
 /// Most gates whose values the ledger keeps, as the API has it.
 const BASELINES_MAX: usize = 32;
@@ -35,6 +37,8 @@ pub struct Environment {
     pub suffix: String,
     /// Repositories by artifact.
     pub artifacts: BTreeMap<String, Repository>,
+    /// Whose signature an artifact must carry, when the policy says so.
+    pub signature: Option<SignatureRule>,
     /// Gates: `policy_compliance` first, then in the policy's order.
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
@@ -172,6 +176,11 @@ impl Environment {
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
             }
         }
+        let mut signature = None;
+        match spec.signature.as_ref().map(SignatureRule::of).transpose() {
+            Ok(rule) => signature = rule,
+            Err(why) => problem = Some(format!("signature: {why}")),
+        }
         let mut gates = Vec::new();
         match GateRule::policy_compliance(spec) {
             Ok(rule) => gates.push(rule),
@@ -189,6 +198,7 @@ impl Environment {
             promotes_from: spec.promotes_from.clone(),
             suffix,
             artifacts,
+            signature,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
             problem,

@@ -15,8 +15,10 @@ use super::artifact::Digest;
 use super::observed::OwnRecord;
 use super::plan::Plan;
 use super::request::Request;
-use crate::api::{GateStatus, Intent, PromotionStatus};
-pub use statement::{Artifact, Gate, Operator, Policy, Predicate, Previous, Statement, Subject};
+use crate::api::{GateStatus, Intent, PromotionStatus, SignatureMode, SignatureStatus};
+pub use statement::{
+    Artifact, Gate, Operator, Policy, Predicate, Previous, Signature, Statement, Subject,
+};
 
 /// Media type of the statement, and artifact type of the referrer that holds it (in-toto, `envelope.md`).
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
@@ -108,6 +110,7 @@ pub fn statement(
         reason: request.reason.clone(),
         requested_at: request.created_at,
         decided_at: intent.decided_at.0,
+        signature: status.signature.as_ref().map(signature),
         gates: status.gates.iter().map(gate).collect(),
         policy: Policy {
             generation: intent.policy.generation,
@@ -181,6 +184,20 @@ pub fn promoted_into(
             && seen.artifact.name == artifact
             && seen.artifact.version == version
     })
+}
+
+fn signature(found: &SignatureStatus) -> Signature {
+    let mode = match found.mode {
+        SignatureMode::Off => "Off",
+        SignatureMode::Warn => "Warn",
+        SignatureMode::Enforce => "Enforce",
+    };
+    Signature {
+        mode: mode.to_owned(),
+        verified: found.verified,
+        by: found.by.clone(),
+        problem: found.message.clone(),
+    }
 }
 
 fn gate(gate: &GateStatus) -> Gate {
