@@ -18,6 +18,7 @@ use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
 use crate::effects::registry::{ManifestCache, Registries};
+use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
 
 /// How long a Job that was just created is believed to be there although the watch has not shown it.
@@ -71,6 +72,8 @@ pub(super) struct Context {
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
     pub manifests: ManifestCache,
+    /// Digests whose signature was verified a moment ago.
+    pub verified: VerifiedCache,
     /// Secrets that were read a moment ago.
     pub credentials: Credentials,
     /// Writes Events.
@@ -109,6 +112,7 @@ impl Context {
             stores,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
+            verified: VerifiedCache::default(),
             credentials: Credentials::default(),
             metrics,
             rule_checks: RuleChecks::default(),

@@ -14,6 +14,7 @@ mod promotion;
 mod replicas;
 mod report;
 mod rules;
+mod signatures;
 mod watches;
 mod write;
 

@@ -64,6 +64,11 @@ impl Digest {
     pub fn referrers_tag(&self) -> Tag {
         Tag(format!("sha256-{}", self.hex()))
     }
+
+    /// Tag under which `cosign sign` has put signatures before there were referrers.
+    pub fn signature_tag(&self) -> Tag {
+        Tag(format!("sha256-{}.sig", self.hex()))
+    }
 }
 
 impl FromStr for Digest {

@@ -16,5 +16,6 @@ pub mod rebuild;
 pub mod record;
 pub mod replicas;
 pub mod request;
+pub mod signature;
 pub mod status;
 pub mod verdict;

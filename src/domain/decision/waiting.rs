@@ -142,7 +142,7 @@ impl TroubleKind {
                 "check the Secret of the policy's credentials, and the rights of that account"
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
-            Self::CredentialsMissing => "create or mend that Secret",
+            Self::CredentialsMissing => "create or mend what it names",
         }
     }
 }

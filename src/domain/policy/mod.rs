@@ -1,6 +1,7 @@
 //! Environments: policies as checked values.
 
 mod gate_rule;
+mod signature_rule;
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,9 @@ use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use super::replicas::Replica;
 use crate::api;
-pub use crate::api::{OnFailure, VersionOrder};
+pub use crate::api::{OnFailure, SignatureMode, Verification, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
+pub use signature_rule::{SignatureRule, TrustKind, TrustRef};
 
 /// Most gates whose values the ledger keeps, as the API has it.
 const BASELINES_MAX: usize = 32;
@@ -38,6 +40,10 @@ pub struct Environment {
     pub artifacts: BTreeMap<String, Repository>,
     /// Replicas by artifact.
     pub replicas: BTreeMap<String, Vec<Replica>>,
+    /// How replicas are proven to be complete.
+    pub verification: Verification,
+    /// Whose signature an artifact must carry, when the policy says so.
+    pub signature: Option<SignatureRule>,
     /// Gates: `policy_compliance` first, then in the policy's order.
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
@@ -187,6 +193,17 @@ impl Environment {
             problem = Some(why);
             BTreeMap::new()
         });
+        let mut signature = None;
+        match spec.signature.as_ref().map(SignatureRule::of).transpose() {
+            Ok(rule) => signature = rule,
+            Err(why) => problem = Some(format!("signature: {why}")),
+        }
+        let verification = spec.verification.unwrap_or_default();
+        let asked = signature.as_ref().is_some_and(SignatureRule::asks);
+        if verification == Verification::SignatureMatch && !asked {
+            let missing = "verification: SignatureMatch needs signature with mode Warn or Enforce: it says whose signatures count";
+            problem = Some(missing.to_owned());
+        }
         let mut gates = Vec::new();
         match GateRule::policy_compliance(spec) {
             Ok(rule) => gates.push(rule),
@@ -205,6 +222,8 @@ impl Environment {
             suffix,
             artifacts,
             replicas,
+            verification,
+            signature,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
             problem,

@@ -279,6 +279,7 @@ impl World {
             source: None,
             target: None,
             upstream_record: None,
+            signature: None,
             earlier_results: false,
             gates,
             claim: Claim::Unasked {
