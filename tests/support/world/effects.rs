@@ -439,6 +439,7 @@ fn asks_registry(action: &Action) -> bool {
         Action::ReadSource
         | Action::ReadTarget
         | Action::FindUpstreamRecord
+        | Action::VerifySignature
         | Action::WriteTag
         | Action::FindOwnRecord
         | Action::WriteRecord
