@@ -71,7 +71,7 @@ pub struct TrustSource {
         regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
     )]
     pub config_map_name: Option<String>,
-    /// Key in it, such as `cosign.pub`: a public key in PEM (ECDSA P-256 or P-384, Ed25519, RSA), or for
+    /// Key in it, such as `cosign.pub`: a public key in PEM (ECDSA P-256, P-384 or RSA), or for
     /// `trustedRoot` the JSON of a trusted root.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,

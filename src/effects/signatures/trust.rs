@@ -128,10 +128,15 @@ fn ways(pem: &[u8]) -> Result<Vec<VerificationKey>, String> {
     let read = DerPublicKey::from_pem(text.trim())
         .ok()
         .and_then(|key| Some((KeyAlgorithm::from_spki(&key).ok()?, key)));
-    let Some((algorithm, key)) = read else {
-        return Err(
-            "it is no public key in PEM of ECDSA P-256 or P-384, Ed25519 or RSA".to_owned(),
-        );
+    let usable = read.filter(|(algorithm, _)| {
+        matches!(
+            algorithm,
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::Rsa
+        )
+    });
+    // cosign signs with Ed25519 in its prehashed form, which no library of ours can check.
+    let Some((algorithm, key)) = usable else {
+        return Err("it is no public key in PEM of ECDSA P-256, P-384 or RSA".to_owned());
     };
     let mut schemes = vec![algorithm.default_signing_scheme()];
     if algorithm == KeyAlgorithm::EcdsaP384 {

@@ -462,6 +462,7 @@ fn asks_registry(action: &Action) -> bool {
         | Action::ReadTarget
         | Action::FindUpstreamRecord
         | Action::CopyToTarget
+        | Action::VerifySignature
         | Action::WriteTag
         | Action::FindOwnRecord
         | Action::WriteRecord
