@@ -211,7 +211,7 @@ fn setback_of(error: &NotReplicated) -> Setback {
         }
         NotReplicated::Missing(missing) => (ReplicaReason::Incomplete, missing.clone()),
         NotReplicated::Unsigned(_) => (ReplicaReason::SignatureInvalid, Vec::new()),
-        NotReplicated::Ledger(_) => (
+        NotReplicated::Ledger(_) | NotReplicated::NoLedger(_) => (
             ReplicaReason::Registry(TroubleKind::RegistryUnavailable),
             Vec::new(),
         ),
@@ -242,13 +242,14 @@ fn trouble_of(error: &NotReplicated) -> Trouble {
             problem: format!("{error}: {}", missing.join(", ")),
             not_before: None,
         },
-        NotReplicated::Taken { .. } | NotReplicated::Unsigned(_) | NotReplicated::Ledger(_) => {
-            Trouble {
-                kind: TroubleKind::RegistryUnavailable,
-                problem: error.to_string(),
-                not_before: None,
-            }
-        }
+        NotReplicated::Taken { .. }
+        | NotReplicated::Unsigned(_)
+        | NotReplicated::NoLedger(_)
+        | NotReplicated::Ledger(_) => Trouble {
+            kind: TroubleKind::RegistryUnavailable,
+            problem: error.to_string(),
+            not_before: None,
+        },
     }
 }
 

@@ -65,6 +65,9 @@ pub enum NotReplicated {
     /// No signature counts there.
     #[error("no signature counts there, although one counts at the source: {0}")]
     Unsigned(String),
+    /// Nobody knows at the moment what the environment holds.
+    #[error("the ledger of '{0}' is being read from the registry")]
+    NoLedger(String),
     /// The ledger could not be read.
     #[error("cannot read the ledger: {0}")]
     Ledger(#[source] Box<kube::Error>),
@@ -210,12 +213,14 @@ async fn current(
         .get_opt(&holder.environment)
         .await
         .map_err(|error| NotReplicated::Ledger(Box::new(error)))?;
-    Ok(policy
+    let ledger = policy
         .and_then(|policy| policy.status)
         .into_iter()
         .flat_map(|status| status.artifacts)
         .find(|ledger| ledger.name == holder.artifact)
-        .and_then(|ledger| ledger.current)
+        .ok_or_else(|| NotReplicated::NoLedger(holder.environment.clone()))?;
+    Ok(ledger
+        .current
         .and_then(|entry| Some((entry.uid.unwrap_or_default(), entry.digest.parse().ok()?))))
 }
 
