@@ -41,6 +41,9 @@ enum Event {
         outcome: GateOutcome,
         blocks: bool,
     },
+    ChangeKey {
+        signed: bool,
+    },
     MoveSource,
     /// A stranger puts the target tag on another digest.
     TakeTarget,
@@ -55,6 +58,8 @@ struct Case {
     order: VersionOrder,
     compliance: GateOutcome,
     gates: Vec<(GateOutcome, bool, i64)>,
+    /// The policy asks for a signature, and there is one.
+    signature: Option<bool>,
     /// Version of each request, and whether it is a dry run.
     requests: Vec<(usize, bool)>,
     /// What the target holds at first.
@@ -100,6 +105,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => outcomes().prop_map(|outcome| Event::EditGate { outcome }),
         2 => (outcomes(), any::<bool>()).prop_map(|(outcome, blocks)| Event::AddGate { outcome, blocks }),
+        1 => prop::bool::weighted(0.7).prop_map(|signed| Event::ChangeKey { signed }),
         1 => Just(Event::MoveSource),
         1 => Just(Event::TakeTarget),
         1 => Just(Event::LoseJobs),
@@ -114,6 +120,7 @@ fn cases() -> impl Strategy<Value = Case> {
         prop_oneof![3 => Just(VersionOrder::Monotonic), 1 => Just(VersionOrder::Any)],
         outcomes(),
         prop::collection::vec((outcomes(), any::<bool>(), 0..90_i64), 0..3),
+        prop_oneof![6 => Just(None), 3 => Just(Some(true)), 1 => Just(Some(false))],
     );
     let asked = (
         prop::collection::vec((0..VERSIONS.len(), prop::bool::weighted(0.1)), 1..3),
@@ -129,7 +136,7 @@ fn cases() -> impl Strategy<Value = Case> {
         ],
     );
     (policy, asked, chaos).prop_map(|(policy, asked, chaos)| {
-        let (first_environment, order, compliance, gates) = policy;
+        let (first_environment, order, compliance, gates, signature) = policy;
         let (requests, held, upstream_in_ledger, target_there) = asked;
         let (fates, events) = chaos;
         Case {
@@ -137,6 +144,7 @@ fn cases() -> impl Strategy<Value = Case> {
             order,
             compliance,
             gates,
+            signature,
             requests,
             held,
             upstream_in_ledger,
@@ -177,6 +185,9 @@ fn world_of(case: &Case) -> World {
             edition: 0,
         };
         world.gates.insert(format!("gate-{index}"), model);
+    }
+    if let Some(signed) = case.signature {
+        world.change_key(signed);
     }
     for version in VERSIONS {
         let tag = version.replace('+', "_");
@@ -222,6 +233,7 @@ fn asked(index: usize, version: &str, to: &str, dry_run: bool, now: Timestamp) -
         plan: None,
         intent: None,
         verdicts: BTreeMap::new(),
+        signature: None,
         waiting: None,
         ended: None,
     }
@@ -246,6 +258,7 @@ fn happen(world: &mut World, event: &Event) {
             };
             gates.insert("added".to_owned(), model);
         }),
+        Event::ChangeKey { signed } => world.change_key(*signed),
         Event::MoveSource => {
             let plan = world.asked[0].plan.clone();
             if let Some(plan) = plan {
@@ -310,6 +323,7 @@ fn pass(
                 WaitingSince { reason, since }
             });
             asked.ended.clone_from(&decision.outcome);
+            asked.signature.clone_from(&observed.signature);
             assert_eq!(decision.outcome.is_some(), decision.stage.is_final());
             assert_eq!(decision.outcome.is_none(), decision.next_look.is_some());
             return decision.next_look.unwrap_or(soon).max(soon);

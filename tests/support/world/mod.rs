@@ -5,11 +5,12 @@
 
 mod effects;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use floe::api::{
     ArtifactSource, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus, Gate,
-    GateType, LedgerArtifact, LedgerEntry, OnFailure, VersionOrder,
+    GateType, LedgerArtifact, LedgerEntry, OnFailure, Signature, SignatureMode, TrustSource,
+    VersionOrder,
 };
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Outcome, TroubleKind};
@@ -18,6 +19,7 @@ use floe::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -55,6 +57,7 @@ pub(crate) struct Asked {
     pub plan: Option<Plan>,
     pub intent: Option<String>,
     pub verdicts: BTreeMap<String, ObservedGate>,
+    pub signature: Option<ObservedSignature>,
     pub waiting: Option<WaitingSince>,
     pub ended: Option<Outcome>,
 }
@@ -90,6 +93,10 @@ pub(crate) struct World {
     pub to: String,
     pub version_order: VersionOrder,
     pub gates: BTreeMap<String, GateModel>,
+    /// Number of the key whose signature the policy asks for.
+    pub key: Option<u32>,
+    /// Keys with which everything is signed.
+    pub signed_with: BTreeSet<u32>,
     pub tags: BTreeMap<String, Digest>,
     pub asked: Vec<Asked>,
     /// What the ledger of each environment holds.
@@ -115,6 +122,8 @@ impl World {
             to: to.to_owned(),
             version_order,
             gates: BTreeMap::new(),
+            key: None,
+            signed_with: BTreeSet::new(),
             tags: BTreeMap::new(),
             asked: Vec::new(),
             ledgers: ["dev", "prod"]
@@ -125,6 +134,16 @@ impl World {
             jobs: Vec::new(),
             records: Vec::new(),
             generation: 1,
+        }
+    }
+
+    /// The policy asks for the signature of another key.
+    pub(crate) fn change_key(&mut self, signed: bool) {
+        let key = self.key.map_or(0, |key| key + 1);
+        self.edit_policy(|_| {});
+        self.key = Some(key);
+        if signed {
+            self.signed_with.insert(key);
         }
     }
 
@@ -226,6 +245,7 @@ impl World {
             plan,
             intent,
             verdicts,
+            signature,
             waiting,
             ended: _,
         } = self.asked[asked].clone();
@@ -245,7 +265,7 @@ impl World {
             source: None,
             target: None,
             upstream_record: None,
-            signature: None,
+            signature,
             earlier_results: false,
             gates,
             claim: Claim::Unasked {
@@ -312,6 +332,7 @@ impl World {
                 ..ArtifactSource::default()
             }],
             gates: gates.map(|(name, model)| gate(name, model)).collect(),
+            signature: self.key.filter(|_| target).map(signature),
             version_order: target.then_some(self.version_order),
             ..EnvironmentPolicySpec::default()
         };
@@ -322,6 +343,18 @@ impl World {
             ..EnvironmentPolicyStatus::default()
         });
         policy
+    }
+}
+
+fn signature(key: u32) -> Signature {
+    Signature {
+        mode: SignatureMode::Enforce,
+        keys: vec![TrustSource {
+            config_map_name: Some("keys".to_owned()),
+            key: format!("{key}.pub"),
+            ..TrustSource::default()
+        }],
+        ..Signature::default()
     }
 }
 
