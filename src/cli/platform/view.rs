@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use crate::api::{ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, find_condition};
+use crate::api::{
+    ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, SignatureMode, SignatureStatus,
+    find_condition,
+};
 use crate::cli::ExitCode;
 use crate::domain::reasons;
 
@@ -47,6 +50,9 @@ pub(super) struct PromotionView {
     pub(super) tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) latest_tag: Option<String>,
+    /// What was found out about the artifact's signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signature: Option<SignatureView>,
     /// The gates in one word, a sign each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gate_summary: Option<String>,
@@ -65,6 +71,18 @@ pub(super) struct PromotionView {
     pub(super) created_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished_at: Option<Timestamp>,
+}
+
+/// What was found out about the artifact's signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SignatureView {
+    pub(super) mode: SignatureMode,
+    pub(super) verified: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
 }
 
 /// One gate of a Promotion.
@@ -172,6 +190,7 @@ impl PromotionView {
             source_tag: plan.map(|plan| plan.source_tag.clone()),
             tag: plan.map(|plan| plan.tag.clone()),
             latest_tag: plan.map(|plan| plan.latest_tag.clone()),
+            signature: status.signature.map(SignatureView::of),
             gate_summary: status.gate_summary,
             gates: status.gates.into_iter().map(GateView::of).collect(),
             record: plan
@@ -199,6 +218,25 @@ impl PromotionView {
             "Promotion '{}' in namespace '{}'",
             self.name, self.namespace
         )
+    }
+}
+
+impl SignatureView {
+    fn of(found: SignatureStatus) -> Self {
+        let SignatureStatus {
+            mode,
+            verified,
+            by,
+            count: _,
+            message,
+            rule: _,
+        } = found;
+        Self {
+            mode,
+            verified,
+            by,
+            message,
+        }
     }
 }
 

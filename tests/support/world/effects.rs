@@ -183,7 +183,7 @@ impl World {
                 let policy = self.policy_digest();
                 self.asked[asked].intent = Some(policy.clone());
                 self.asked[asked].verdicts = observed.gates.clone();
-                self.asked[asked].signature = observed.signature.clone();
+                self.asked[asked].signature.clone_from(&observed.signature);
                 Receipt::Intent(policy)
             }
             Action::WriteTag => Receipt::Tag(self.write_tag(asked)),
