@@ -210,7 +210,7 @@ impl Repository {
         answer.bytes().await.expect("a blob").to_vec()
     }
 
-    async fn push_blob(&self, bytes: &[u8]) -> String {
+    pub async fn push_blob(&self, bytes: &[u8]) -> String {
         let digest = digest_of(bytes);
         let start = self
             .request(Method::POST, "/blobs/uploads/")

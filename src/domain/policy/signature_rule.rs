@@ -120,15 +120,15 @@ fn identity(written: &api::Keyless) -> Result<Identity, String> {
 mod tests {
     use super::*;
 
-    fn rule(written: serde_json::Value) -> Result<SignatureRule, String> {
-        SignatureRule::of(&serde_json::from_value(written).unwrap())
+    fn written(signature: serde_json::Value) -> api::Signature {
+        serde_json::from_value(signature).unwrap()
     }
 
     #[test]
     fn the_digest_changes_with_keys_and_identities_and_not_with_the_mode() {
         let of = |mode: &str, key: &str| {
             let keys = json!([{ "configMapName": "keys", "key": key }]);
-            rule(json!({ "mode": mode, "keys": keys })).unwrap()
+            SignatureRule::of(&written(json!({ "mode": mode, "keys": keys }))).unwrap()
         };
         let enforced = of("Enforce", "a.pub");
         assert_eq!(enforced.digest, of("Warn", "a.pub").digest);
@@ -142,15 +142,18 @@ mod tests {
 
     #[test]
     fn what_the_api_server_would_let_through_on_a_bad_day_is_refused_here() {
-        for written in [
+        for signature in [
             json!({ "mode": "Enforce" }),
             json!({ "mode": "Warn", "keys": [{ "key": "a.pub" }] }),
             json!({ "mode": "Warn", "keys": [{ "key": "a", "secretName": "a", "configMapName": "a" }] }),
             json!({ "mode": "Warn", "keyless": [{ "issuer": "https://a.example" }] }),
             json!({ "mode": "Warn", "keyless": [{ "issuer": "https://a.example", "identityPattern": "^[$" }] }),
         ] {
-            assert!(rule(written.clone()).is_err(), "{written}");
+            assert!(
+                SignatureRule::of(&written(signature.clone())).is_err(),
+                "{signature}"
+            );
         }
-        assert!(rule(json!({ "mode": "Off" })).is_ok());
+        assert!(SignatureRule::of(&written(json!({ "mode": "Off" }))).is_ok());
     }
 }

@@ -35,7 +35,7 @@ pub enum Unfit {
 #[serde(rename_all = "camelCase")]
 struct Statement {
     #[serde(rename = "_type")]
-    statement_type: String,
+    form: String,
     subject: Vec<Subject>,
     predicate_type: String,
 }
@@ -85,8 +85,8 @@ pub fn statement(payload_type: &str, payload: &[u8], about: &Digest) -> Result<(
             return wrong(format!("its payload is no in-toto statement: {why}"));
         }
     };
-    if !STATEMENTS.contains(&said.statement_type.as_str()) {
-        let kind = shown(&said.statement_type, SHOWN);
+    if !STATEMENTS.contains(&said.form.as_str()) {
+        let kind = shown(&said.form, SHOWN);
         return wrong(format!("its payload is of the unknown type '{kind}'"));
     }
     if said.predicate_type != SIGNATURE_TYPE {

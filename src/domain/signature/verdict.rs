@@ -53,12 +53,12 @@ impl Verdict {
         match why {
             Unfit::Wrong(why) => {
                 self.refused_count += 1;
-                keep(&mut self.refused, format!("{place}: {why}"));
+                keep(&mut self.refused, &format!("{place}: {why}"));
             }
             Unfit::Attestation(kind) => {
                 self.attestation_count += 1;
                 let text = format!("{place}: it is an attestation of type '{kind}', no signature");
-                keep(&mut self.attestations, text);
+                keep(&mut self.attestations, &text);
             }
         }
     }
@@ -108,9 +108,9 @@ impl Verdict {
     }
 }
 
-fn keep(reasons: &mut Vec<String>, text: String) {
+fn keep(reasons: &mut Vec<String>, text: &str) {
     if reasons.len() < REASONS_MAX {
-        reasons.push(super::shown(&text, REASON_MAX));
+        reasons.push(super::shown(text, REASON_MAX));
     }
 }
 

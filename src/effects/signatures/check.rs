@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use sigstore_verify::types::{Artifact, DsseEnvelope};
 use sigstore_verify::types::{
-    Bundle, CanonicalizedBody, DerCertificate, DigestBytes, HashAlgorithm, InclusionPromise,
-    KindVersion, LogId, LogIndex, LogKeyId, MediaType, MessageDigest, MessageSignature, Sha256Hash,
-    SignatureBytes, SignatureContent, SignedTimestamp, TransparencyLogEntry, VerificationMaterial,
-    VerificationMaterialContent, X509Certificate,
+    Artifact, Bundle, CanonicalizedBody, DerCertificate, DigestBytes, DsseEnvelope, HashAlgorithm,
+    InclusionPromise, KindVersion, LogId, LogIndex, LogKeyId, MediaType, MessageDigest,
+    MessageSignature, Sha256Hash, SignatureBytes, SignatureContent, SignedTimestamp,
+    TransparencyLogEntry, VerificationMaterial, VerificationMaterialContent, X509Certificate,
 };
 use sigstore_verify::{VerificationPolicy, VerificationResult};
 

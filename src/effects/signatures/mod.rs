@@ -14,7 +14,10 @@ mod check;
 mod find;
 mod trust;
 
+use std::time::Duration;
+
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::time::timeout;
 
 pub use cache::VerifiedCache;
 pub use trust::{InvalidTrust, Trust};
@@ -29,13 +32,33 @@ use find::{Candidate, candidates_of_referrer, candidates_of_tag};
 const CANDIDATES_MAX: usize = 256;
 /// Referrers that are opened at the same time.
 const SIDE_BY_SIDE: usize = 8;
+/// Longest time for all of it: a slow registry delays the promotion, not those of others.
+const WITHIN: Duration = Duration::from_mins(2);
 
 /// What the signatures of a digest come to, by these keys and identities.
 ///
 /// # Errors
-/// A registry that does not answer, refuses, or cannot be believed; more referrers, or more of what could be a
-/// signature, than are looked at. What the artifact carries is then unknown.
+/// A registry that does not answer, refuses, is too slow, or cannot be believed; more referrers, or more of what
+/// could be a signature, than are looked at. What the artifact carries is then unknown.
 pub async fn verify_signature(
+    registry: &Registry,
+    repository: &Repository,
+    digest: &Digest,
+    trust: &Trust,
+) -> Result<Verdict, RegistryError> {
+    let all = every_candidate(registry, repository, digest, trust);
+    timeout(WITHIN, all).await.unwrap_or_else(|_| {
+        let why = format!("that took longer than {} s", WITHIN.as_secs());
+        let problem = Problem::Unavailable {
+            why,
+            retry_after: None,
+            ambiguous: false,
+        };
+        Err(error(repository, digest, problem))
+    })
+}
+
+async fn every_candidate(
     registry: &Registry,
     repository: &Repository,
     digest: &Digest,
@@ -57,8 +80,7 @@ pub async fn verify_signature(
                 limit: CANDIDATES_MAX as u64,
                 unit: "entries",
             };
-            let place = format!("{repository}@{digest}");
-            return Err(RegistryError::new("read the signatures", place, problem));
+            return Err(error(repository, digest, problem));
         }
         for Candidate { place, content } in candidates {
             match check(&content, digest, trust) {
@@ -68,4 +90,9 @@ pub async fn verify_signature(
         }
     }
     Ok(verdict)
+}
+
+fn error(repository: &Repository, digest: &Digest, problem: Problem) -> RegistryError {
+    let place = format!("{repository}@{digest}");
+    RegistryError::new("read the signatures", place, problem)
 }
