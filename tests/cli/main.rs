@@ -20,6 +20,8 @@ mod promote;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod usage;

@@ -10,6 +10,8 @@ mod blobs;
 #[cfg(test)]
 mod cleanup;
 #[cfg(test)]
+mod copying;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 mod double;
 #[cfg(test)]
@@ -26,6 +28,11 @@ mod lists;
 mod reading;
 #[cfg(test)]
 mod records;
+#[cfg(test)]
+mod signatures;
+#[cfg(test)]
+#[path = "../support/sigstore/mod.rs"]
+mod sigstore;
 #[cfg(test)]
 mod tagging;
 #[cfg(test)]

@@ -56,6 +56,7 @@ fn observed(policy: &EnvironmentPolicy) -> Observed {
         source: None,
         target: None,
         upstream_record: None,
+        signature: None,
         earlier_results: false,
         gates: std::collections::BTreeMap::new(),
         claim: Claim::Released,

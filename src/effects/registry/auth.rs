@@ -38,17 +38,22 @@ pub(super) struct Scope {
     pub push: bool,
     /// Deleting as well as reading.
     pub delete: bool,
+    /// Another repository from which blobs are mounted.
+    pub mount_from: Option<String>,
 }
 
 impl Scope {
-    fn text(&self) -> String {
+    /// As the token service wants it, one text for each repository.
+    fn texts(&self) -> impl Iterator<Item = String> {
         let actions = match (self.push, self.delete) {
             (false, false) => "pull",
             (true, false) => "pull,push",
             (false, true) => "pull,delete",
             (true, true) => "pull,push,delete",
         };
-        format!("repository:{}:{actions}", self.name)
+        let own = format!("repository:{}:{actions}", self.name);
+        let other = self.mount_from.iter();
+        std::iter::once(own).chain(other.map(|name| format!("repository:{name}:pull")))
     }
 }
 
@@ -175,7 +180,9 @@ impl Inner {
             if let Some(service) = service {
                 query.append_pair("service", service);
             }
-            query.append_pair("scope", &scope.text());
+            for text in scope.texts() {
+                query.append_pair("scope", &text);
+            }
         }
         let mut request = Request::new(Method::GET, url);
         if let Some(login) = &self.login {
@@ -185,7 +192,7 @@ impl Inner {
         }
         let deadline = pace::now() + self.limits.request;
         let service_name = format!("the token service '{}'", guard::redacted(realm));
-        let response = send_within(&self.http, request, deadline)
+        let response = send_within(self.http_for(realm)?, request, deadline)
             .await
             .map_err(|problem| match problem {
                 Problem::Unavailable { why, .. } => {

@@ -5,10 +5,30 @@
 //! Everything goes by digest, byte by byte, children before parents. No tag of the artifact is
 //! written here: that is for the caller, after [`missing_from`] found nothing.
 
-use super::Registry;
-use super::error::{Problem, RegistryError};
+mod attach;
+mod blob;
+mod proof;
+mod run;
+mod walk;
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+
+use super::error::RegistryError;
 use super::manifest::RawManifest;
+use super::{Registry, pace};
 use crate::domain::artifact::{Digest, Repository, Tag};
+
+/// Tries of one request or transfer in all, when connections break off.
+const MOST_TRIES: u32 = 3;
+
+/// Longest wait that a registry may ask for between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Between the second try and the third.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// A repository, and the client with the credentials for it.
 #[derive(Clone, Copy)]
@@ -205,8 +225,8 @@ pub async fn copy_graph(
     root: &Digest,
     options: &CopyOptions,
 ) -> Result<CopyReport, RegistryError> {
-    let _ = (to, options);
-    Err(unfinished(from, root))
+    let graph = walk::walk(from, root, options).await?;
+    run::copy(&graph, from, to, options).await
 }
 
 /// What of the artifact `root`, as it is in `from` now, is not in `to`: looked up by digest, and
@@ -220,8 +240,8 @@ pub async fn missing_from(
     root: &Digest,
     options: &CopyOptions,
 ) -> Result<Vec<Missing>, RegistryError> {
-    let _ = (to, options);
-    Err(unfinished(from, root))
+    let graph = walk::walk(from, root, options).await?;
+    proof::missing(&graph, to, options).await
 }
 
 /// The whole graph of the artifact `root` in `place`.
@@ -233,16 +253,71 @@ pub async fn tree(
     root: &Digest,
     options: &CopyOptions,
 ) -> Result<Tree, RegistryError> {
-    let _ = options;
-    Err(unfinished(place, root))
+    let graph = walk::walk(place, root, options).await?;
+    let root = graph.root()?.clone();
+    let nodes = graph.nodes.into_iter().map(|node| node.item);
+    let nodes = nodes.filter(|item| item.kind != ItemKind::LegacyTag);
+    let blobs = graph.blobs.into_iter().map(|blob| blob.item);
+    Ok(Tree {
+        root,
+        items: nodes
+            .chain(graph.tags)
+            .chain(blobs)
+            .chain(graph.behind)
+            .collect(),
+        unreadable: graph.unreadable,
+    })
 }
 
-fn unfinished(place: Place<'_>, root: &Digest) -> RegistryError {
-    let _ = place.registry;
-    let subject = format!("{}@{root}", place.repository);
-    RegistryError::new(
-        "copy",
-        subject,
-        Problem::unsupported("this build has no copy yet"),
-    )
+/// Does so many pieces of work side by side, at most `at_once` at a time; the first error ends all.
+/// The results are in the order of the work. Work goes by number because a closure that takes
+/// references could not be held by a task.
+async fn side_by_side<T, F: Future<Output = Result<T, RegistryError>>>(
+    at_once: usize,
+    pieces: usize,
+    work: impl Fn(usize) -> F,
+) -> Result<Vec<T>, RegistryError> {
+    let mut running = FuturesUnordered::new();
+    let mut done = Vec::with_capacity(pieces);
+    let mut next = 0;
+    loop {
+        while next < pieces && running.len() < at_once.max(1) {
+            running.push(numbered(next, work(next)));
+            next += 1;
+        }
+        match running.next().await {
+            Some((number, result)) => done.push((number, result?)),
+            None => break,
+        }
+    }
+    done.sort_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+async fn numbered<F: Future>(number: usize, work: F) -> (usize, F::Output) {
+    (number, work.await)
+}
+
+/// Does it again, a few times, when a registry was not there or the connection broke off: all of
+/// what is done here may be done twice. A wait that the registry asks for is kept when it is short.
+async fn tried_again<T, F: Future<Output = Result<T, RegistryError>>>(
+    mut work: impl FnMut() -> F,
+) -> Result<T, RegistryError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        if tries >= MOST_TRIES || !error.is_transient() {
+            return Err(error);
+        }
+        match error.retry_after() {
+            Some(wait) if wait > LONGEST_WAIT => return Err(error),
+            Some(wait) => pace::wait(wait).await,
+            None if tries > 1 => pace::wait(PAUSE).await,
+            None => {}
+        }
+    }
 }
