@@ -19,8 +19,8 @@ pub use environment_policy::{
     EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
-    AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat, ReportSpec,
-    Resources, Thresholds,
+    AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,
+    ReportSpec, Resources, Thresholds,
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{

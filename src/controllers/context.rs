@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::rules::RuleChecks;
 use crate::api::{EnvironmentPolicy, Promotion};
+use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::registry::{ManifestCache, Registries};
 use crate::telemetry::Metrics;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub image: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
+    /// The identity that the cloud has given this process, when policies may log in with it.
+    pub lent_identity: Option<OwnIdentity>,
 }
 
 /// What the watches have shown.
@@ -69,7 +72,7 @@ pub(super) struct Context {
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
     pub manifests: ManifestCache,
-    /// Secrets that were read a moment ago.
+    /// What logs in at registries.
     pub credentials: Credentials,
     /// Writes Events.
     pub recorder: Recorder,
@@ -92,25 +95,28 @@ impl Context {
         settings: Settings,
         stores: Stores,
         metrics: Metrics,
-    ) -> Self {
+    ) -> std::result::Result<Self, String> {
         let reporter = Reporter {
             controller: "floe".to_owned(),
             instance: Some(settings.identity.clone()),
         };
-        Self {
+        let own = settings.lent_identity.clone();
+        let lends = own.is_some();
+        let cloud = Cloud::new(CloudEndpoints::real(), own.unwrap_or_default())?;
+        Ok(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             settings,
             stores,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
-            credentials: Credentials::default(),
+            credentials: Credentials::new(cloud, lends),
             metrics,
             rule_checks: RuleChecks::default(),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
-        }
+        })
     }
 
     /// The Job of this name: from the watch, or as it was created a moment ago.

@@ -73,6 +73,9 @@ pub enum Ended {
     /// Another process may lead now.
     #[error(transparent)]
     Lease(#[from] LostLease),
+    /// No connection to a cloud can be made.
+    #[error("{0}")]
+    Tls(String),
     /// A cache could not be filled.
     #[error("a watch ended before its cache was full")]
     Watch,
@@ -186,7 +189,8 @@ async fn work(
     tracing::info!("caches are full");
     readiness.set(true);
 
-    let ctx = Arc::new(Context::new(client, options.settings, stores, metrics));
+    let ctx = Context::new(client, options.settings, stores, metrics).map_err(Ended::Tls)?;
+    let ctx = Arc::new(ctx);
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
         .reconcile_on(triggered_promotions)

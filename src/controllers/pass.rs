@@ -56,6 +56,23 @@ impl From<RegistryError> for Stopped {
     }
 }
 
+impl From<NoAccess> for Stopped {
+    fn from(why: NoAccess) -> Self {
+        match why {
+            NoAccess::Missing(problem) => Self::Trouble(Trouble {
+                kind: TroubleKind::CredentialsMissing,
+                problem,
+                not_before: None,
+            }),
+            NoAccess::Cloud(error) => error.into(),
+            NoAccess::Api { what: _, source } => Self::Error(super::error::Error::Api {
+                action: "read what the credentials name",
+                source,
+            }),
+        }
+    }
+}
+
 impl Pass<'_> {
     /// The status, empty when there is none yet.
     pub(super) fn status(&self) -> PromotionStatus {
@@ -96,7 +113,7 @@ impl Pass<'_> {
                 not_before: None,
             }));
         };
-        let access = match self
+        let access = self
             .ctx
             .credentials
             .access(
@@ -104,24 +121,7 @@ impl Pass<'_> {
                 space,
                 Place::of(&source, &route.repository),
             )
-            .await
-        {
-            Ok(access) => access,
-            Err(NoAccess::Missing(problem)) => {
-                let kind = TroubleKind::CredentialsMissing;
-                return Err(Stopped::Trouble(Trouble {
-                    kind,
-                    problem,
-                    not_before: None,
-                }));
-            }
-            Err(NoAccess::Api { source, .. }) => {
-                return Err(Stopped::Error(super::error::Error::Api {
-                    action: "read a Secret",
-                    source,
-                }));
-            }
-        };
+            .await?;
         let registry = self.ctx.registries.open(&access)?;
         Ok(match &self.claim {
             Some((read_at, _)) => registry.writing_before(*read_at + write_window()),

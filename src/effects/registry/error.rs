@@ -142,7 +142,11 @@ impl ErrorKind {
 }
 
 impl RegistryError {
-    pub(super) fn new(action: &'static str, subject: impl Into<String>, problem: Problem) -> Self {
+    pub(in crate::effects) fn new(
+        action: &'static str,
+        subject: impl Into<String>,
+        problem: Problem,
+    ) -> Self {
         Self {
             action,
             subject: subject.into(),
@@ -226,7 +230,7 @@ pub enum TagRefusal {
 }
 
 impl Problem {
-    pub(super) fn unavailable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unavailable(why: impl Into<String>) -> Self {
         Self::Unavailable {
             why: why.into(),
             retry_after: None,
@@ -234,19 +238,19 @@ impl Problem {
         }
     }
 
-    pub(super) fn denied(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn denied(why: impl Into<String>) -> Self {
         Self::Denied { why: why.into() }
     }
 
-    pub(super) fn untrusted(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn untrusted(why: impl Into<String>) -> Self {
         Self::Untrusted { why: why.into() }
     }
 
-    pub(super) fn unreadable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unreadable(why: impl Into<String>) -> Self {
         Self::Unreadable { why: why.into() }
     }
 
-    pub(super) fn unsupported(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unsupported(why: impl Into<String>) -> Self {
         Self::Unsupported { why: why.into() }
     }
 }
