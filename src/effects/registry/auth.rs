@@ -78,15 +78,15 @@ pub(super) struct Credential {
 
 impl Credential {
     /// What an answer may repeat of it, and a message must not.
-    pub(super) fn secrets(&self) -> Secrets {
+    pub(super) fn secrets(&self, own: Option<&Login>) -> Secrets {
         let header = self.header.as_ref().and_then(|header| header.to_str().ok());
         let header = header.and_then(|text| text.split_once(' '));
-        let login = self.login.as_ref().and_then(Login::secret).cloned();
+        let logins = self.login.as_ref().into_iter().chain(own);
         Secrets(
             header
                 .map(|(_, value)| value.to_owned().into())
                 .into_iter()
-                .chain(login)
+                .chain(logins.filter_map(Login::secret).cloned())
                 .filter(|secret: &SecretString| !secret.expose_secret().is_empty())
                 .collect(),
         )

@@ -123,7 +123,7 @@ impl Inner {
             }
             let sent = Sent {
                 deadline,
-                secrets: credential.secrets(),
+                secrets: credential.secrets(self.login.as_ref()),
             };
             return Self::judge(call, response, sent, asked_to_wait).await;
         }
