@@ -20,6 +20,11 @@ pub const AZURE_CLIENT: &str = "azure.workload.identity/client-id";
 /// Tenant of the application (the webhook of Azure reads the same annotation).
 pub const AZURE_TENANT: &str = "azure.workload.identity/tenant-id";
 
+/// For whom tokens for AWS are made.
+pub const AWS_AUDIENCE: &str = "sts.amazonaws.com";
+/// For whom tokens for Azure are made.
+pub const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
 /// A registry of a cloud, by its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloudRegistry {
@@ -289,9 +294,9 @@ impl Identity {
     pub fn token_audience(&self) -> Option<&str> {
         match self {
             Self::Own => None,
-            Self::Role { .. } => Some("sts.amazonaws.com"),
+            Self::Role { .. } => Some(AWS_AUDIENCE),
             Self::Principal { token_audience, .. } => Some(token_audience),
-            Self::Application { .. } => Some("api://AzureADTokenExchange"),
+            Self::Application { .. } => Some(AZURE_AUDIENCE),
         }
     }
 }

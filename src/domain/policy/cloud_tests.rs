@@ -206,3 +206,24 @@ fn only_what_is_on_the_node_is_link_local() {
         );
     }
 }
+
+#[test]
+fn a_policy_with_an_identity_for_the_registry_of_somebody_else_cannot_be_used() {
+    let policy = |repository: &str| -> Option<String> {
+        let policy = serde_json::from_value(serde_json::json!({
+            "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "EnvironmentPolicy", "metadata": {"name": "dev"},
+            "spec": {"artifacts": [{"name": "app", "repository": repository,
+                "credentials": {"workloadIdentity": {"provider": "ECR"}}}]},
+        }));
+        crate::domain::policy::Environment::of(&policy.unwrap()).problem
+    };
+    let problem = policy("ghcr.io/team/app").unwrap();
+    assert!(
+        problem.contains("artifact 'app'") && problem.contains("'ghcr.io'"),
+        "{problem}"
+    );
+    assert_eq!(
+        policy("123456789012.dkr.ecr.eu-west-1.amazonaws.com/app"),
+        None
+    );
+}

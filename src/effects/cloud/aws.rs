@@ -15,7 +15,7 @@ use url::form_urlencoded;
 
 use super::http::{Ask, Http, Refusal, Reply};
 use super::{FORM, Fresh, OwnIdentity, life_between, tokens::TokenSource};
-use crate::domain::policy::cloud::{AwsRegion, Service};
+use crate::domain::policy::cloud::{AWS_AUDIENCE, AwsRegion, Service};
 use crate::effects::clock;
 use crate::effects::registry::{Login, Problem};
 
@@ -63,11 +63,11 @@ pub(super) async fn assume(
 ) -> Result<Keys, Problem> {
     let service = Service::Sts(region.clone());
     let advice = format!(
-        "let the trust policy of the role '{arn}' accept this ServiceAccount and the audience sts.amazonaws.com"
+        "let the trust policy of the role '{arn}' accept this ServiceAccount and the audience {AWS_AUDIENCE}"
     );
     let mut second = false;
     loop {
-        let token = tokens.token("sts.amazonaws.com").await?;
+        let token = tokens.token(AWS_AUDIENCE).await?;
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("Action", "AssumeRoleWithWebIdentity")
             .append_pair("Version", "2011-06-15")

@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::http::{Ask, Http};
 use super::{FORM, Fresh, tokens::TokenSource};
-use crate::domain::policy::cloud::{AzureCloud, Identity, Service};
+use crate::domain::policy::cloud::{AZURE_AUDIENCE, AzureCloud, Service};
 use crate::effects::registry::{Login, Problem};
 
 /// For what the token of the application is asked.
@@ -37,12 +37,7 @@ pub(super) async fn login(
     (tenant, client): (&str, &str),
     tokens: &TokenSource,
 ) -> Result<Fresh, Problem> {
-    let identity = Identity::Application {
-        tenant: tenant.to_owned(),
-        client: client.to_owned(),
-    };
-    let audience = identity.token_audience().unwrap_or_default();
-    let assertion = tokens.token(audience).await?;
+    let assertion = tokens.token(AZURE_AUDIENCE).await?;
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "client_credentials")
         .append_pair("client_id", client)
@@ -54,7 +49,7 @@ pub(super) async fn login(
         .append_pair("client_assertion", assertion.expose_secret())
         .finish();
     let advice = format!(
-        "give the application '{client}' a federated credential for this ServiceAccount and the audience {audience}"
+        "give the application '{client}' a federated credential for this ServiceAccount and the audience {AZURE_AUDIENCE}"
     );
     let reply = http
         .ask(Ask {
