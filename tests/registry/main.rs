@@ -10,6 +10,8 @@ mod blobs;
 #[cfg(test)]
 mod cloud;
 #[cfg(test)]
+mod copying;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 mod double;
 #[cfg(test)]

@@ -104,7 +104,7 @@ async fn ecr_takes_no_manifest_with_a_subject_and_says_so() {
     double.lie(On::next(Method::PUT, "/manifests/sha256:"), lie);
     let repository = double.repository("team/app");
     let client = double.client();
-    client.push_blob(&repository, b"record").await.unwrap();
+    client.push_blob(&repository, "record").await.unwrap();
     let before = double.tags();
     let pushed = client
         .push_referrer(&repository, &record, subject.digest())
@@ -135,7 +135,7 @@ async fn without_a_referrers_api_the_list_is_kept_under_its_tag_however_the_404_
         let record = referrer(&subject, "record");
         let repository = double.repository("team/app");
         let client = double.client();
-        client.push_blob(&repository, b"record").await.unwrap();
+        client.push_blob(&repository, "record").await.unwrap();
         let page = reply(
             StatusCode::NOT_FOUND,
             &[("content-type", kind)],

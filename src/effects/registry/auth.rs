@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request, StatusCode, Url};
+use reqwest::{Method, Request, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::access::{Kind, Login};
 use super::answer::read_bounded;
 use super::challenge::{self, Challenge, may_see_credentials};
 use super::error::Problem;
-use super::transport::send_within;
+use super::transport::{is_denied, send_within};
 use super::{guard, pace};
 
 /// Largest answer of a token service, in bytes.
@@ -39,12 +39,17 @@ pub(super) struct Scope {
     pub name: String,
     /// Writing as well as reading.
     pub push: bool,
+    /// Another repository from which blobs are mounted.
+    pub mount_from: Option<String>,
 }
 
 impl Scope {
-    fn text(&self) -> String {
+    /// As the token service wants it, one text for each repository.
+    fn texts(&self) -> impl Iterator<Item = String> {
         let actions = if self.push { "pull,push" } else { "pull" };
-        format!("repository:{}:{actions}", self.name)
+        let own = format!("repository:{}:{actions}", self.name);
+        let other = self.mount_from.iter();
+        std::iter::once(own).chain(other.map(|name| format!("repository:{name}:pull")))
     }
 }
 
@@ -161,11 +166,19 @@ impl Inner {
         })
     }
 
-    /// After a refusal: whether the login that was sent has been replaced by a newer one, so that another try
-    /// makes sense.
-    pub(super) async fn renews(&self, used: &Credential) -> Result<bool, Problem> {
-        let renewed = self.renewed(used.login.as_ref()).await?;
-        Ok(renewed.is_some())
+    /// Takes in an answer: whether another try with other credentials makes sense. A login that does not last
+    /// has run out when it is refused (clouds answer 401 or 403), and is renewed.
+    pub(super) async fn refused(
+        &self,
+        response: &Response,
+        scope: &Scope,
+        used: &Credential,
+    ) -> Result<bool, Problem> {
+        let status = response.status();
+        if status == StatusCode::UNAUTHORIZED && self.challenged(response.headers(), scope, used)? {
+            return Ok(true);
+        }
+        Ok(is_denied(status) && self.renewed(used.login.as_ref()).await?.is_some())
     }
 
     /// A newer login than this one, where there can be one.
@@ -196,7 +209,7 @@ impl Inner {
 
     /// Takes in a 401: forgets the token and remembers how the registry wants to be asked.
     /// `true` when another try makes sense.
-    pub(super) fn challenged(
+    fn challenged(
         &self,
         headers: &HeaderMap,
         scope: &Scope,
@@ -323,10 +336,8 @@ impl Inner {
 /// What a token service is asked for.
 fn asked(service: Option<&str>, scope: &Scope) -> Vec<(&'static str, String)> {
     let service = service.map(|service| ("service", service.to_owned()));
-    service
-        .into_iter()
-        .chain([("scope", scope.text())])
-        .collect()
+    let scopes = scope.texts().map(|text| ("scope", text));
+    service.into_iter().chain(scopes).collect()
 }
 
 /// With what a token service is asked by POST.

@@ -24,6 +24,7 @@ mod auth;
 mod blobs;
 mod cache;
 mod challenge;
+mod copy;
 mod dockerconfig;
 mod error;
 mod fallback;
@@ -34,8 +35,10 @@ mod manifests;
 mod pace;
 mod pool;
 mod referrers;
+mod relay;
 mod tags;
 mod transport;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +49,10 @@ use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login, LoginSource};
 pub use cache::ManifestCache;
+pub use copy::{
+    CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
+    missing_from, tree,
+};
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
 pub use manifest::{
@@ -171,6 +178,7 @@ impl Registry {
         Scope {
             name: self.name(repository),
             push,
+            mount_from: None,
         }
     }
 }

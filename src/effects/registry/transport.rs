@@ -77,7 +77,6 @@ impl Inner {
     /// Sends the call, with credentials as the registry asks for them.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, RegistryError> {
         let mut waited = Duration::ZERO;
-        let mut renewed = false;
         for _ in 0..MOST_TRIES {
             let credential = self
                 .authorize(&call.scope)
@@ -93,22 +92,11 @@ impl Inner {
                 .map_err(|problem| call.error(problem))?;
             let status = response.status();
             tracing::debug!(method = %call.method, url = guard::redacted(&call.url), %status);
-            if status == StatusCode::UNAUTHORIZED
-                && self
-                    .challenged(response.headers(), &call.scope, &credential)
-                    .map_err(|problem| call.error(problem))?
+            if self
+                .refused(&response, &call.scope, &credential)
+                .await
+                .map_err(|problem| call.error(problem))?
             {
-                continue;
-            }
-            // A login that does not last has run out: clouds answer 401 or 403.
-            if is_denied(status)
-                && !renewed
-                && self
-                    .renews(&credential)
-                    .await
-                    .map_err(|problem| call.error(problem))?
-            {
-                renewed = true;
                 continue;
             }
             let asked_to_wait = pace::retry_after(response.headers());
@@ -133,7 +121,7 @@ impl Inner {
     }
 
     /// Turns the answers that mean the same for every call into errors.
-    async fn judge(
+    pub(super) async fn judge(
         call: Call,
         response: Response,
         sent: Sent,
@@ -193,12 +181,12 @@ pub(super) async fn send_within(
 }
 
 /// What is known of a request when its answer comes.
-struct Sent {
-    deadline: Instant,
-    secrets: Secrets,
+pub(super) struct Sent {
+    pub deadline: Instant,
+    pub secrets: Secrets,
 }
 
-fn is_denied(status: StatusCode) -> bool {
+pub(super) fn is_denied(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
@@ -210,7 +198,7 @@ fn is_busy(status: StatusCode) -> bool {
 }
 
 /// Why no answer came at all.
-fn send_problem(error: reqwest::Error, writes: bool) -> Problem {
+pub(super) fn send_problem(error: reqwest::Error, writes: bool) -> Problem {
     let error = error.without_url();
     if let Some(tls) = find_tls(&error)
         && matches!(
