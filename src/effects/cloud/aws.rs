@@ -253,7 +253,7 @@ fn signed(
     keys: &Keys,
     now: Timestamp,
 ) -> Result<Vec<(&'static str, String)>, Problem> {
-    let unsigned = |_| Problem::unreadable("the request to the ECR API cannot be signed");
+    let unsigned = || Problem::unreadable("the request to the ECR API cannot be signed");
     let identity = Credentials::new(
         keys.access_key_id.clone(),
         keys.secret_access_key.expose_secret(),
@@ -269,7 +269,7 @@ fn signed(
         .time(SystemTime::from(now))
         .settings(SigningSettings::default())
         .build()
-        .map_err(|_| unsigned(()))?
+        .map_err(|_| unsigned())?
         .into();
     let headers = [("content-type", JSON), ("x-amz-target", ACTION)];
     let request = SignableRequest::new(
@@ -278,9 +278,9 @@ fn signed(
         headers.into_iter(),
         SignableBody::Bytes(b"{}"),
     )
-    .map_err(|_| unsigned(()))?;
+    .map_err(|_| unsigned())?;
     let (instructions, _) = sign(request, &parameters)
-        .map_err(|_| unsigned(()))?
+        .map_err(|_| unsigned())?
         .into_parts();
     let named = |name: &str| {
         ["authorization", "x-amz-date", "x-amz-security-token"]

@@ -64,7 +64,7 @@ pub(super) async fn exchange(
         .await?;
     let federated: AccessToken = reply.json()?;
     match account {
-        None => Ok(fresh(federated)),
+        None => Ok(fresh(&federated)),
         Some(account) => become_account(http, account, &federated.access_token).await,
     }
 }
@@ -116,7 +116,7 @@ pub(super) async fn own(http: &Http) -> Result<Fresh, Problem> {
         }
         refusal.into()
     })?;
-    Ok(fresh(reply.json()?))
+    Ok(fresh(&reply.json()?))
 }
 
 /// The cluster that this process runs in, as its node knows it.
@@ -168,7 +168,7 @@ async fn metadata(
     .await
 }
 
-fn fresh(token: AccessToken) -> Fresh {
+fn fresh(token: &AccessToken) -> Fresh {
     let life = token.expires_in.map_or(LONGEST / 2, Duration::from_secs);
     Fresh {
         login: Login::new(USER, token.access_token.expose_secret()),

@@ -280,9 +280,10 @@ impl Inner {
         let asked_at = pace::now();
         let deadline = asked_at + self.limits.request;
         let service_name = format!("the token service '{}'", guard::redacted(realm));
+        let http = self.http_for(realm)?;
         let mut response = None;
         for request in [first, second].into_iter().flatten() {
-            let answer = send_within(&self.http, request?, deadline)
+            let answer = send_within(http, request?, deadline)
                 .await
                 .map_err(|problem| match problem {
                     Problem::Unavailable { why, .. } => {

@@ -124,6 +124,11 @@ fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
     }
 }
 
+/// Text that says something.
+fn filled(text: Option<&String>) -> Option<&str> {
+    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
 /// As docker reads an entry: a token before a password, and `auth` before `username` and `password`.
 fn login_of(entry: &Entry) -> Result<Login, &'static str> {
     let Entry {
@@ -133,9 +138,6 @@ fn login_of(entry: &Entry) -> Result<Login, &'static str> {
         identitytoken,
         registrytoken,
     } = entry;
-    fn filled(text: Option<&String>) -> Option<&str> {
-        text.map(|text| text.trim()).filter(|text| !text.is_empty())
-    }
     let pair = match filled(auth.as_ref()) {
         Some(auth) => Some(decoded(auth)?),
         None => match (filled(username.as_ref()), password) {

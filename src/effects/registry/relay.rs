@@ -118,6 +118,7 @@ impl Session {
             .watch(inner.http.execute(request), deadline, self.idle())
             .await;
         if let Some(problem) = progress.take_failure() {
+            self.let_notice().await;
             return Err(source_error(problem));
         }
         let response = sent.map_err(|problem| call.error(problem))?;
@@ -168,7 +169,12 @@ impl Progress {
                 && !self.complete.load(Ordering::Acquire)
                 && !self.reading.load(Ordering::Acquire);
             seen = moved;
-            if stalled || pace::now() >= deadline {
+            let too_late = pace::now() >= deadline;
+            if too_late && self.reading.load(Ordering::Acquire) {
+                let why = format!("no more comes after {moved} bytes within the time limit");
+                self.fail(Problem::unavailable(why));
+            }
+            if stalled || too_late {
                 return Err(Problem::Unavailable {
                     why: format!("it takes no more after {moved} bytes within the time limit"),
                     retry_after: None,

@@ -34,11 +34,8 @@ pub(super) async fn copy(
     let mut outcomes = blobs(graph, from, to, options).await?;
     let unindexed = manifests(graph, to, options, &mut outcomes).await?;
     lists(graph, to, unindexed, &mut outcomes).await?;
-    let tagging = graph
-        .tags
-        .iter()
-        .map(|item| tag(graph, to, item, &outcomes));
-    let tags = side_by_side(options.side_by_side, tagging).await?;
+    let tagging = |number: usize| tag(graph, to, &graph.tags[number], &outcomes);
+    let tags = side_by_side(options.side_by_side, graph.tags.len(), tagging).await?;
     report(graph, outcomes, tags)
 }
 
@@ -49,12 +46,9 @@ async fn blobs(
     options: &CopyOptions,
 ) -> Result<Outcomes, RegistryError> {
     let halt = Halt::default();
-    let copying = graph
-        .blobs
-        .iter()
-        .map(|blob| one_blob(from, to, blob, &halt));
+    let copying = |number: usize| one_blob(from, to, &graph.blobs[number], &halt);
     // Not ended by the first error: the others cancel their uploads first.
-    let ended = side_by_side(options.side_by_side, copying).await?;
+    let ended = side_by_side(options.side_by_side, graph.blobs.len(), copying).await?;
     let mut outcomes = Outcomes::new();
     let mut failure: Option<RegistryError> = None;
     for (digest, outcome) in ended {
@@ -124,10 +118,8 @@ async fn manifests(
         .filter(|position| waits_for[*position] == 0)
         .collect();
     while !ready.is_empty() {
-        let putting = ready
-            .iter()
-            .map(|position| put(graph, to, *position, outcomes));
-        let written = side_by_side(options.side_by_side, putting).await?;
+        let putting = |number: usize| put(graph, to, ready[number], outcomes);
+        let written = side_by_side(options.side_by_side, ready.len(), putting).await?;
         ready.clear();
         for Put {
             position,
@@ -225,7 +217,7 @@ async fn lists(
         if nodes.is_empty() {
             continue;
         }
-        let left_out = match attach::list(to, subject, nodes.clone()).await {
+        let left_out = match tried_again(|| attach::list(to, subject, nodes.clone())).await {
             Ok(unlisted) => {
                 let why = "it is there, but the registry does not list it as a referrer";
                 unlisted
@@ -262,7 +254,7 @@ async fn tag(
     if let Some(left_out @ Outcome::LeftOut { .. }) = outcomes.get(&item.digest) {
         return Ok(left_out.clone());
     }
-    match attach::write_tag(to, tag, &node.manifest).await {
+    match tried_again(|| attach::write_tag(to, tag, &node.manifest)).await {
         Err(error) if concerns_one_thing(&error) => Ok(Outcome::LeftOut {
             why: error.to_string(),
         }),
