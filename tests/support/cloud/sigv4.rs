@@ -17,14 +17,14 @@ pub(crate) struct Arrived<'a> {
 /// The signature that belongs to the request, for what its own `Authorization` says.
 pub(crate) fn signature(request: &Arrived<'_>, secret: &str) -> Option<String> {
     let given = parts(request.headers.get("authorization")?)?;
-    let canonical_headers: String = given
-        .headers
-        .split(';')
-        .map(|name| {
-            let value = request.headers.get(name).map(String::as_str);
-            format!("{name}:{}\n", value.unwrap_or_default().trim())
-        })
-        .collect();
+    let mut canonical_headers = String::new();
+    for name in given.headers.split(';') {
+        let value = request.headers.get(name).map(String::as_str);
+        canonical_headers.push_str(name);
+        canonical_headers.push(':');
+        canonical_headers.push_str(value.unwrap_or_default().trim());
+        canonical_headers.push('\n');
+    }
     let canonical = format!(
         "{}\n{}\n{}\n{canonical_headers}\n{}\n{}",
         request.method,
