@@ -33,6 +33,8 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         image,
         image_pull_policy,
         drift_period,
+        allow_own_identity,
+        own_identity,
         ..
     } = arguments;
     let settings = Settings {
@@ -41,6 +43,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         namespace: operator_namespace,
         image_pull_policy,
         drift_period,
+        lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {
         settings,

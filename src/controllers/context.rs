@@ -17,6 +17,7 @@ use super::drift::Looks;
 use super::rules::RuleChecks;
 use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
+use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
 use crate::effects::registry::{ManifestCache, Registries};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub image_pull_policy: Option<String>,
     /// How often tags are compared with the ledger.
     pub drift_period: Duration,
+    /// The identity that the cloud has given this process, when policies may log in with it.
+    pub lent_identity: Option<OwnIdentity>,
 }
 
 /// What the watches have shown.
@@ -80,7 +83,7 @@ pub(super) struct Context {
     pub manifests: ManifestCache,
     /// Digests whose signature was verified a moment ago.
     pub verified: VerifiedCache,
-    /// Secrets that were read a moment ago.
+    /// What logs in at registries.
     pub credentials: Credentials,
     /// Keys of records.
     pub keys: Keys,
@@ -110,12 +113,15 @@ impl Context {
         stores: Stores,
         metrics: Metrics,
         promotions: Triggers<Promotion>,
-    ) -> Self {
+    ) -> std::result::Result<Self, String> {
         let reporter = Reporter {
             controller: "floe".to_owned(),
             instance: Some(settings.identity.clone()),
         };
-        Self {
+        let own = settings.lent_identity.clone();
+        let lends = own.is_some();
+        let cloud = Cloud::new(CloudEndpoints::real(), own.unwrap_or_default())?;
+        Ok(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             keys: Keys::new(&settings.namespace),
@@ -124,7 +130,7 @@ impl Context {
             registries: Registries::new(),
             manifests: ManifestCache::new(),
             verified: VerifiedCache::default(),
-            credentials: Credentials::default(),
+            credentials: Credentials::new(cloud, lends),
             metrics,
             rule_checks: RuleChecks::default(),
             looks: Looks::default(),
@@ -132,7 +138,7 @@ impl Context {
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
-        }
+        })
     }
 
     /// The Job of this name: from the watch, or as it was created a moment ago.

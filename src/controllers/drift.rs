@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::context::{Context, Guarded};
 use super::error::{Error, Result, api};
-use super::pass::trouble;
+use super::pass::{Stopped, trouble};
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, LedgerArtifact, find_condition,
 };
@@ -23,7 +23,7 @@ use crate::domain::decision::TroubleKind;
 use crate::domain::drift::{Judged, Look, News, Subject, judge, records, tags};
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
-use crate::effects::credentials::{NoAccess, Place};
+use crate::effects::credentials::Place;
 use crate::effects::events::{self, Note};
 use crate::effects::registry::{Registry, RegistryError};
 use crate::effects::{clock, drift, ledger};
@@ -251,15 +251,10 @@ async fn open(
             .registries
             .open(&access)
             .map_err(|error| trouble(&error))),
-        Err(NoAccess::Missing(problem)) => Ok(Err(Trouble {
-            kind: TroubleKind::CredentialsMissing,
-            problem,
-            not_before: None,
-        })),
-        Err(NoAccess::Api { source, .. }) => Err(Error::Api {
-            action: "read a Secret",
-            source,
-        }),
+        Err(why) => match Stopped::from(why) {
+            Stopped::Trouble(trouble) => Ok(Err(trouble)),
+            Stopped::Error(error) => Err(error),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::{Method, StatusCode};
 use floe::domain::artifact::{Digest, Tag};
+use floe::domain::record::SigningKey;
 use floe::domain::retention::{Doomed, LetGo};
 use floe::effects::cleanup::{
     Deleted, DoomedTag, Stopped, delete_manifests, delete_tags, graph, tags,
@@ -287,15 +288,17 @@ async fn records_are_told_from_other_referrers_with_and_without_the_referrers_ap
         let repository = world.double.repository(NAME);
         let statement = json!({"_type": "x", "predicateType": "https://floe.dev/promotion/v1/dev", "predicate": {}});
         let statement = statement.to_string().into_bytes();
-        let record = records::write(&client, &repository, &world.old, statement, &[])
-            .await
-            .unwrap();
+        let key = SigningKey::generate();
+        let write = async |statement: Vec<u8>, predicate_type: &str| {
+            let signed = (statement, predicate_type);
+            let written = records::write(&client, &repository, &world.old, signed, &key, &[]);
+            written.await.unwrap()
+        };
+        let record = write(statement, "https://floe.dev/promotion/v1/dev").await;
         let foreign =
             json!({"_type": "x", "predicateType": "https://spdx.dev/Document", "predicate": {}});
         let foreign = foreign.to_string().into_bytes();
-        let foreign = records::write(&client, &repository, &world.old, foreign, &[])
-            .await
-            .unwrap();
+        let foreign = write(foreign, "https://spdx.dev/Document").await;
         client
             .push_blob(&repository, b"sbom".to_vec())
             .await

@@ -10,6 +10,8 @@ mod blobs;
 #[cfg(test)]
 mod cleanup;
 #[cfg(test)]
+mod cloud;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 #[path = "../support/registry/mod.rs"]
@@ -37,6 +39,8 @@ mod sigstore;
 mod tagging;
 #[cfg(test)]
 mod unpacking;
+#[cfg(test)]
+mod vendors;
 
 #[cfg(test)]
 use floe::domain::artifact::Tag;

@@ -1,5 +1,6 @@
 //! Environments: policies as checked values.
 
+pub mod cloud;
 mod gate_rule;
 mod signature_rule;
 
@@ -187,6 +188,9 @@ impl Environment {
         for artifact in &spec.artifacts {
             match artifact.repository.parse() {
                 Ok(repository) => {
+                    if let Err(why) = cloud::fits(artifact.credentials.as_ref(), &repository) {
+                        problem = Some(format!("artifact '{}': {why}", artifact.name));
+                    }
                     artifacts.insert(artifact.name.clone(), repository);
                 }
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
@@ -346,6 +350,8 @@ fn replicas_of(
             let repository: Repository = source
                 .repository
                 .parse()
+                .map_err(|why| format!("{what}: {why}"))?;
+            cloud::fits(source.credentials.as_ref(), &repository)
                 .map_err(|why| format!("{what}: {why}"))?;
             if replicas.iter().any(|known| known.name == source.name) {
                 return Err(format!("{what} is listed twice"));

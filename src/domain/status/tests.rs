@@ -404,6 +404,7 @@ fn what_the_signatures_say_is_shown_read_back_and_kept_once_the_record_says_it()
             digest: String::new(),
         },
         previous: None,
+        replicas: Vec::new(),
         operator_version: String::new(),
         operator_instance: String::new(),
     };

@@ -237,7 +237,7 @@ pub enum TagRefusal {
 }
 
 impl Problem {
-    pub(super) fn unavailable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unavailable(why: impl Into<String>) -> Self {
         Self::Unavailable {
             why: why.into(),
             retry_after: None,
@@ -245,19 +245,19 @@ impl Problem {
         }
     }
 
-    pub(super) fn denied(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn denied(why: impl Into<String>) -> Self {
         Self::Denied { why: why.into() }
     }
 
-    pub(super) fn untrusted(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn untrusted(why: impl Into<String>) -> Self {
         Self::Untrusted { why: why.into() }
     }
 
-    pub(super) fn unreadable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unreadable(why: impl Into<String>) -> Self {
         Self::Unreadable { why: why.into() }
     }
 
-    pub(super) fn unsupported(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unsupported(why: impl Into<String>) -> Self {
         Self::Unsupported { why: why.into() }
     }
 }

@@ -29,7 +29,7 @@ mod deletion;
 mod dockerconfig;
 mod error;
 mod fallback;
-mod guard;
+pub(in crate::effects) mod guard;
 mod links;
 mod manifest;
 mod manifests;
@@ -48,7 +48,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Url};
 use tokio::time::Instant;
 
-pub use access::{Access, Limits, Login};
+pub use access::{Access, Limits, Login, LoginSource};
 pub use cache::ManifestCache;
 pub use copy::{
     CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
