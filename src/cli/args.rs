@@ -22,6 +22,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Publish, promote and look at versions.
     Platform(super::platform::PlatformArguments),
+    /// Tag, copy and show artifacts in registries, with the operator's own code.
+    Registry(super::registry::RegistryArguments),
     /// Run the operator.
     Operator(Box<OperatorArguments>),
     /// Fetch an artifact, or check its documents: what the operator's image does in gate Pods.

@@ -6,6 +6,7 @@ mod gate;
 mod operator;
 mod output;
 mod platform;
+mod registry;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -25,6 +26,7 @@ pub async fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Platform(arguments) => platform::run(arguments).await,
+        Command::Registry(arguments) => registry::run(arguments).await,
         Command::Operator(arguments) => operator::run(*arguments).await,
         Command::Gate(command) => gate::run(command).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),

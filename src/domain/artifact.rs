@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+
+pub use super::digest::{Algorithm, Digest, Hashing};
 
 /// Why a text is not the name that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,16 @@ pub struct NotA {
     what: &'static str,
     text: String,
     rule: &'static str,
+}
+
+impl NotA {
+    pub(super) fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
+        Self {
+            what,
+            text: shortened(text),
+            rule,
+        }
+    }
 }
 
 macro_rules! text_type {
@@ -42,55 +53,18 @@ macro_rules! text_type {
     };
 }
 
-/// Digest of a manifest or blob: `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
-text_type!(Digest);
-
-impl Digest {
-    /// Digest of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(format!("sha256:{}", hex::encode(Sha256::digest(bytes))))
-    }
-
-    /// The hexadecimal digits alone.
-    pub fn hex(&self) -> &str {
-        &self.0["sha256:".len()..]
-    }
-
-    /// Tag under which registries without the referrers API list the referrers of this digest
-    /// (OCI distribution specification, "Referrers Tag Schema").
-    pub fn referrers_tag(&self) -> Tag {
-        Tag(format!("sha256-{}", self.hex()))
-    }
-}
-
-impl FromStr for Digest {
-    type Err = NotA;
-    fn from_str(text: &str) -> Result<Self, NotA> {
-        let hex = text.strip_prefix("sha256:").unwrap_or_default();
-        let valid = hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NotA {
-                what: "digest",
-                text: shortened(text),
-                rule: "it must be 'sha256:' and 64 lower-case hexadecimal digits",
-            })
-        }
-    }
-}
-
 /// Tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (OCI distribution specification).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(String);
 text_type!(Tag);
+
+impl Tag {
+    /// A tag made of parts that are known to give one.
+    pub(super) fn made(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl FromStr for Tag {
     type Err = NotA;
@@ -104,11 +78,11 @@ impl FromStr for Tag {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NotA {
-                what: "tag",
-                text: shortened(text),
-                rule: "letters, digits, '_', '.', '-', at most 128, not starting with '.' or '-'",
-            })
+            Err(NotA::new(
+                "tag",
+                text,
+                "letters, digits, '_', '.', '-', at most 128, not starting with '.' or '-'",
+            ))
         }
     }
 }
@@ -143,11 +117,11 @@ impl FromStr for Repository {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NotA {
-                what: "repository",
-                text: shortened(text),
-                rule: "it must be 'registry.example[:port]/name', without tag or digest, the name in lower case",
-            })
+            Err(NotA::new(
+                "repository",
+                text,
+                "it must be 'registry.example[:port]/name', without tag or digest, the name in lower case",
+            ))
         }
     }
 }
@@ -187,25 +161,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_digest_is_sha256_and_64_lower_case_digits() {
-        let digest = Digest::of(b"floe");
-        assert_eq!(digest.as_str().parse::<Digest>(), Ok(digest.clone()));
-        assert_eq!(
-            digest.referrers_tag().as_str(),
-            format!("sha256-{}", digest.hex())
-        );
-        for bad in [
-            "",
-            "sha256:",
-            "sha512:00",
-            &digest.as_str().to_uppercase(),
-            &digest.as_str()[1..],
-        ] {
-            assert!(bad.parse::<Digest>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_tag_follows_the_distribution_specification() {

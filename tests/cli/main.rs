@@ -18,6 +18,8 @@ mod promote;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod usage;
 #[cfg(test)]
 mod validate;

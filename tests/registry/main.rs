@@ -8,6 +8,8 @@ mod auth;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod copying;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 mod double;
 #[cfg(test)]

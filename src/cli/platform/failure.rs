@@ -8,30 +8,30 @@ use crate::effects::registry::{ErrorKind, RegistryError, TagRefusal};
 /// A command that did not do what it should.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(super) struct Failure {
+pub(in crate::cli) struct Failure {
     /// Exit code.
-    pub(super) code: ExitCode,
+    pub(in crate::cli) code: ExitCode,
     /// What failed, on which object, and what to do next.
     message: String,
 }
 
 /// What commands return.
-pub(super) type Result<T> = std::result::Result<T, Failure>;
+pub(in crate::cli) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    pub(super) fn new(code: ExitCode, message: impl Into<String>) -> Self {
+    pub(in crate::cli) fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
         }
     }
 
-    pub(super) fn usage(message: impl Into<String>) -> Self {
+    pub(in crate::cli) fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message)
     }
 
     /// The API server refused, or could not be asked: `cannot <action> <object>: …`.
-    pub(super) fn api(action: &str, object: &str, error: &kube::Error) -> Self {
+    pub(in crate::cli) fn api(action: &str, object: &str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::refused(action, object, status),
             kube::Error::Auth(_) => Self::new(
@@ -106,7 +106,7 @@ impl Failure {
     }
 
     /// The API server did not answer in time.
-    pub(super) fn too_slow(action: &str, object: &str, seconds: u64) -> Self {
+    pub(in crate::cli) fn too_slow(action: &str, object: &str, seconds: u64) -> Self {
         Self::new(
             ExitCode::Unexpected,
             format!(
@@ -156,7 +156,7 @@ impl From<TagRefusal> for Failure {
 }
 
 /// An error with its causes, each said once.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+pub(in crate::cli) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -19,20 +19,30 @@ struct Helpers {
 }
 
 /// How this artifact's registry is reached: as the policy says, with the user's own login and trust.
-pub(super) async fn access(
+pub(in crate::cli) async fn access(
     source: &ArtifactSource,
     repository: &Repository,
     arguments: &PublishArguments,
 ) -> Result<Access> {
+    let (ca, docker_config) = (arguments.ca.as_deref(), arguments.docker_config.as_deref());
+    access_to(repository, source.plain_http, ca, docker_config).await
+}
+
+/// How the registry of this repository is reached with the user's own login and trust.
+pub(in crate::cli) async fn access_to(
+    repository: &Repository,
+    plain_http: bool,
+    ca: Option<&Path>,
+    docker_config: Option<&Path>,
+) -> Result<Access> {
     let mut access = Access::to(repository);
-    access.plain_http = source.plain_http;
-    access.ca_pem = match &arguments.ca {
+    access.plain_http = plain_http;
+    access.ca_pem = match ca {
         Some(path) => Some(read(path).await?),
         None => None,
     };
-    let folder = arguments
-        .docker_config
-        .clone()
+    let folder = docker_config
+        .map(Path::to_owned)
         .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
     access.credentials = match folder {
         Some(folder) => login(&folder, repository).await?,

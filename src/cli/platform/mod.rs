@@ -1,16 +1,16 @@
 //! `floe platform`: what people do, with their own rights.
 
-mod args;
+pub(super) mod args;
 mod cluster;
 mod detail;
-mod failure;
+pub(super) mod failure;
 mod files;
 mod gate_block;
 mod list;
-mod login;
+pub(super) mod login;
 mod overview;
 mod overview_text;
-mod present;
+pub(super) mod present;
 mod progress;
 mod promote;
 mod publish;

@@ -11,7 +11,7 @@ use crate::cli::{ExitCode, output};
 const PROMOTION: &str = "promotion.promotion.floe.dev";
 
 /// Something that can be written in every format.
-pub(super) trait Present: Serialize {
+pub(in crate::cli) trait Present: Serialize {
     /// For people; more of it when `wide`.
     fn text(&self, wide: bool) -> String;
     /// Names of the objects in it, as [`promotion_name`] and [`policy_name`] write them.
@@ -19,7 +19,7 @@ pub(super) trait Present: Serialize {
 }
 
 /// Writes a result to standard output.
-pub(super) fn present(result: &impl Present, format: Format) -> ExitCode {
+pub(in crate::cli) fn present(result: &impl Present, format: Format) -> ExitCode {
     let written = match format {
         Format::Table => Ok(result.text(false)),
         Format::Wide => Ok(result.text(true)),
@@ -43,17 +43,17 @@ fn lines(names: &[String]) -> String {
 }
 
 /// `promotion.promotion.floe.dev/name`.
-pub(super) fn promotion_name(name: &str) -> String {
+pub(in crate::cli) fn promotion_name(name: &str) -> String {
     format!("{PROMOTION}/{name}")
 }
 
 /// `environmentpolicy.promotion.floe.dev/name`.
-pub(super) fn policy_name(name: &str) -> String {
+pub(in crate::cli) fn policy_name(name: &str) -> String {
     format!("environmentpolicy.promotion.floe.dev/{name}")
 }
 
 /// A table as kubectl writes it: no lines, no colours, no wrapping.
-pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(in crate::cli) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.to_vec());

@@ -7,11 +7,9 @@ use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use super::place::Part;
 use super::{FetchError, blocking, descriptor, manifest_of, pull};
-use crate::domain::artifact::{Digest, Repository, Tag};
+use crate::domain::artifact::{Digest, Hashing, Repository, Tag};
 use crate::domain::layout::{self, Graph, MAX_IMAGE_BYTES, Node, OCI_LAYOUT, index_json};
 use crate::effects::registry::{RawManifest, Registry};
 
@@ -116,7 +114,7 @@ fn is_there(path: &Path, wanted: &layout::Part) -> Result<bool, FetchError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     }
-    let mut hash = Sha256::new();
+    let mut hash = Hashing::new(wanted.digest.algorithm());
     let mut file = fs::File::open(path).map_err(failed)?;
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -125,7 +123,7 @@ fn is_there(path: &Path, wanted: &layout::Part) -> Result<bool, FetchError> {
             length => hash.update(&buffer[..length]),
         }
     }
-    Ok(hex::encode(hash.finalize()) == wanted.digest.hex())
+    Ok(hash.finish() == wanted.digest)
 }
 
 async fn write(folder: &Path, path: String, bytes: Vec<u8>) -> Result<(), FetchError> {
@@ -147,5 +145,5 @@ fn part_of(manifest: &RawManifest) -> layout::Part {
 }
 
 fn path_of(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }

@@ -45,6 +45,10 @@ impl Answer {
         self.response.status()
     }
 
+    pub(super) fn response(&self) -> &Response {
+        &self.response
+    }
+
     pub(super) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }

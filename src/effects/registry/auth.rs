@@ -36,12 +36,17 @@ pub(super) struct Scope {
     pub name: String,
     /// Writing as well as reading.
     pub push: bool,
+    /// Another repository from which blobs are mounted.
+    pub mount_from: Option<String>,
 }
 
 impl Scope {
-    fn text(&self) -> String {
+    /// As the token service wants it, one text for each repository.
+    fn texts(&self) -> impl Iterator<Item = String> {
         let actions = if self.push { "pull,push" } else { "pull" };
-        format!("repository:{}:{actions}", self.name)
+        let own = format!("repository:{}:{actions}", self.name);
+        let other = self.mount_from.iter();
+        std::iter::once(own).chain(other.map(|name| format!("repository:{name}:pull")))
     }
 }
 
@@ -168,7 +173,9 @@ impl Inner {
             if let Some(service) = service {
                 query.append_pair("service", service);
             }
-            query.append_pair("scope", &scope.text());
+            for text in scope.texts() {
+                query.append_pair("scope", &text);
+            }
         }
         let mut request = Request::new(Method::GET, url);
         if let Some(login) = &self.login {

@@ -1,11 +1,8 @@
 //! Blobs: pushed in one piece, pulled with their digest checked.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use reqwest::header::{HeaderValue, LOCATION};
+use reqwest::header::LOCATION;
 use reqwest::{Method, Request, Response, StatusCode, Url};
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -13,8 +10,9 @@ use super::answer::next_chunk;
 use super::error::{Problem, RegistryError};
 use super::manifest::Descriptor;
 use super::transport::{Call, send_within};
+use super::upload::Begun;
 use super::{Registry, guard, pace};
-use crate::domain::artifact::{Digest, Repository};
+use crate::domain::artifact::{Digest, Hashing, Repository};
 
 /// Largest blob that [`Registry::get_blob`] keeps in memory, in bytes.
 const LARGEST_IN_MEMORY: u64 = 32 * 1024 * 1024;
@@ -25,7 +23,14 @@ const MOST_REDIRECTS: u32 = 5;
 /// Uploads that are tried for one blob.
 const MOST_UPLOADS: u32 = 2;
 
-const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// A blob whose bytes are about to come.
+pub(super) struct OpenBlob {
+    pub(super) response: Response,
+    /// When it has to be read to its end.
+    pub(super) deadline: Instant,
+    /// Makes errors that name it.
+    pub(super) error: Box<dyn Fn(Problem) -> RegistryError + Send + Sync>,
+}
 
 impl Registry {
     /// Pushes a blob in one piece: POST, PUT. Pushing the same bytes again changes nothing, so
@@ -113,38 +118,56 @@ impl Registry {
         most: u64,
         writer: &mut (impl AsyncWrite + Unpin + Send),
     ) -> Result<(), RegistryError> {
-        let mut call =
-            self.blob_call("read the blob", Method::GET, repository, &descriptor.digest)?;
         if descriptor.size > most {
+            let place = format!("{repository}@{}", descriptor.digest);
             let problem = Problem::TooLarge {
                 what: "the blob",
                 limit: most,
                 unit: "bytes",
             };
-            return Err(call.error(problem));
+            return Err(RegistryError::new("read the blob", place, problem));
         }
-        call.limit = pace::limit_for(call.limit, descriptor.size);
-        let origin = call.url.clone();
-        let answer = self.inner.send(call).await?;
-        let error = answer.error_maker();
-        let response = if answer.status() == StatusCode::OK {
-            let (response, deadline) = answer.into_parts();
-            return copy(response, deadline, descriptor, writer)
-                .await
-                .map_err(error);
-        } else if answer.status().is_redirection() {
-            answer.into_parts()
-        } else {
-            return Err(answer.refusal().await);
-        };
-        let (response, deadline) = response;
-        let response = self
-            .follow(origin, response, deadline)
-            .await
-            .map_err(&error)?;
+        let OpenBlob {
+            response,
+            deadline,
+            error,
+        } = self
+            .open_blob(repository, &descriptor.digest, descriptor.size)
+            .await?;
         copy(response, deadline, descriptor, writer)
             .await
             .map_err(error)
+    }
+
+    /// Asks for a blob of this size; its bytes are still to be read, and to be checked.
+    pub(super) async fn open_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<OpenBlob, RegistryError> {
+        let mut call = self.blob_call("read the blob", Method::GET, repository, digest)?;
+        call.limit = pace::limit_for(call.limit, size);
+        let origin = call.url.clone();
+        let answer = self.inner.send(call).await?;
+        let error = answer.error_maker();
+        let redirected = match answer.status() {
+            StatusCode::OK => false,
+            status if status.is_redirection() => true,
+            _ => return Err(answer.refusal().await),
+        };
+        let (mut response, deadline) = answer.into_parts();
+        if redirected {
+            response = self
+                .follow(origin, response, deadline)
+                .await
+                .map_err(&error)?;
+        }
+        Ok(OpenBlob {
+            response,
+            deadline,
+            error: Box::new(error),
+        })
     }
 
     /// Follows the redirects of a blob to its storage, without credentials.
@@ -183,56 +206,14 @@ impl Registry {
         bytes: &Bytes,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        let action = "push the blob";
-        let call = |method, url: Url, body: Option<Bytes>, limit: Duration| Call {
-            action,
-            subject: format!("{repository}@{digest}"),
-            method,
-            url,
-            accept: None,
-            body: body.map(|bytes| (bytes, OCTETS)),
-            scope: self.scope(repository, true),
-            waits: true,
-            limit,
-            not_after: None,
+        let Begun::Session(mut session) = self.begin_upload(repository, digest, None).await? else {
+            return Ok(());
         };
-        let request_limit = self.inner.limits.request;
-        let url = self.url(action, repository, "blobs/uploads/")?;
-        let answer = self
-            .inner
-            .send(call(Method::POST, url.clone(), None, request_limit))
-            .await?;
-        if answer.status() != StatusCode::ACCEPTED {
-            return Err(answer.refusal().await);
+        let filled = session.fill(bytes.clone()).await;
+        if filled.is_err() {
+            session.cancel().await;
         }
-        let error = answer.error_maker();
-        let (response, _) = answer.into_parts();
-        let mut target = location(&url, &response).map_err(&error)?;
-        if !guard::same_origin(&target, &url) {
-            return Err(error(Problem::unreadable(format!(
-                "it sends the upload away to '{}'",
-                guard::redacted(&target)
-            ))));
-        }
-        target
-            .query_pairs_mut()
-            .append_pair("digest", digest.as_str());
-        let limit = pace::limit_for(request_limit, bytes.len() as u64);
-        let put = call(Method::PUT, target, Some(bytes.clone()), limit);
-        let answer = self.inner.send(put).await?;
-        if answer.status() != StatusCode::CREATED {
-            return Err(answer.refusal().await);
-        }
-        match super::manifests::content_digest(&answer)? {
-            Some(found) if found != *digest => {
-                let wanted = digest.clone();
-                Err(answer.error(Problem::NotWhatWasWritten {
-                    wanted,
-                    found: Some(found),
-                }))
-            }
-            _ => Ok(()),
-        }
+        filled
     }
 
     fn blob_call(
@@ -258,7 +239,7 @@ impl Registry {
 }
 
 /// Where the answer sends us, seen from `current`; the query that it carries is kept.
-fn location(current: &Url, response: &Response) -> Result<Url, Problem> {
+pub(super) fn location(current: &Url, response: &Response) -> Result<Url, Problem> {
     let text = response
         .headers()
         .get(LOCATION)
@@ -286,7 +267,7 @@ async fn copy(
     {
         return Err(longer());
     }
-    let (mut hash, mut size) = (Sha256::new(), 0_u64);
+    let (mut hash, mut size) = (Hashing::new(descriptor.digest.algorithm()), 0_u64);
     while let Some(chunk) = next_chunk(&mut response, deadline).await? {
         size += chunk.len() as u64;
         if size > descriptor.size {
@@ -295,8 +276,8 @@ async fn copy(
         hash.update(&chunk);
         writer.write_all(&chunk).await.map_err(local)?;
     }
-    let found = format!("sha256:{}", hex::encode(hash.finalize()));
-    if found != descriptor.digest.as_str() {
+    let found = hash.finish();
+    if found != descriptor.digest {
         return Err(Problem::unreadable(format!(
             "its {size} bytes have the digest {found}"
         )));

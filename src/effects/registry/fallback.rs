@@ -51,13 +51,13 @@ impl Registry {
         Ok(entries)
     }
 
-    /// Adds `entry` to the fallback index of `subject` and sees it there: GET, PUT, GET. When
-    /// another writer dropped it in between, again, a few times.
+    /// Adds `entries` to the fallback index of `subject` and sees them there: GET, PUT, GET,
+    /// however many they are. When another writer dropped one in between, again, a few times.
     pub(super) async fn add_to_fallback(
         &self,
         repository: &Repository,
         subject: &Digest,
-        entry: &Descriptor,
+        entries: &[Descriptor],
     ) -> Result<(), RegistryError> {
         let reference = Reference::Tag(subject.referrers_tag());
         let mut writes = 0;
@@ -70,12 +70,16 @@ impl Registry {
                 .as_ref()
                 .map(|index| self.parsed(repository, subject, index));
             let mut index = index.transpose()?.unwrap_or_default();
-            if index.lists(&entry.digest) {
+            let absent: Vec<&Descriptor> = entries
+                .iter()
+                .filter(|entry| !index.lists(&entry.digest))
+                .collect();
+            let Some(first) = absent.first() else {
                 return Ok(());
-            }
+            };
             if writes >= MOST_WRITES {
                 return Err(failure.unwrap_or_else(|| {
-                    let wanted = entry.digest.clone();
+                    let wanted = first.digest.clone();
                     let problem = Problem::NotWhatWasWritten {
                         wanted,
                         found: None,
@@ -84,7 +88,9 @@ impl Registry {
                 }));
             }
             index.remove(&gone);
-            index.add(entry);
+            for entry in absent {
+                index.add(entry);
+            }
             let written = index.into_manifest();
             writes += 1;
             match self.put_manifest(repository, &reference, &written).await {
@@ -92,7 +98,7 @@ impl Registry {
                 Err(error) if names_a_missing_manifest(&error) && !pruned => {
                     pruned = true;
                     gone = self
-                        .missing_entries(repository, subject, &written, entry)
+                        .missing_entries(repository, subject, &written, entries)
                         .await?;
                     if gone.is_empty() {
                         return Err(error);
@@ -112,12 +118,12 @@ impl Registry {
         repository: &Repository,
         subject: &Digest,
         index: &RawManifest,
-        own: &Descriptor,
+        own: &[Descriptor],
     ) -> Result<Vec<Digest>, RegistryError> {
         let mut gone = Vec::new();
         for entry in self.fallback_entries(repository, subject, index)? {
             let reference = Reference::from(&entry.digest);
-            if entry.digest != own.digest
+            if own.iter().all(|own| own.digest != entry.digest)
                 && self.head_manifest(repository, &reference).await?.is_none()
             {
                 tracing::warn!(

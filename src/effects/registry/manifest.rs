@@ -83,7 +83,7 @@ pub struct RawManifest {
 }
 
 impl RawManifest {
-    /// A manifest of these bytes; the digest is computed here.
+    /// A manifest of these bytes; the (SHA-256) digest is computed here.
     pub fn new(bytes: impl Into<Bytes>, media_type: ManifestType) -> Self {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes);
@@ -91,6 +91,24 @@ impl RawManifest {
             bytes,
             media_type,
             digest,
+        }
+    }
+
+    /// The same bytes under the digest that they were asked for by, which may be another one than
+    /// SHA-256; `None` = it is not theirs.
+    pub(super) fn under(self, digest: &Digest) -> Option<Self> {
+        self.has(digest).then(|| Self {
+            digest: digest.clone(),
+            ..self
+        })
+    }
+
+    /// Whether this is a digest of the bytes, be it of another algorithm.
+    pub fn has(&self, digest: &Digest) -> bool {
+        if digest.algorithm() == self.digest.algorithm() {
+            *digest == self.digest
+        } else {
+            digest.is_of(&self.bytes)
         }
     }
 
@@ -104,7 +122,7 @@ impl RawManifest {
         self.media_type
     }
 
-    /// Digest of the bytes.
+    /// Digest of the bytes: SHA-256, unless it was read by another one.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }

@@ -11,7 +11,7 @@ use super::error::{Problem, RegistryError};
 use super::manifest::{ManifestHead, ManifestType, RawManifest, Reference};
 use super::transport::Call;
 use super::{Registry, named};
-use crate::domain::artifact::{Digest, Repository};
+use crate::domain::artifact::{Algorithm, Digest, Repository};
 
 /// Largest manifest that is read or written, in bytes.
 pub const LARGEST_MANIFEST: u64 = 4 * 1024 * 1024;
@@ -74,22 +74,26 @@ impl Registry {
         let bytes = answer.body(LARGEST_MANIFEST, "the manifest").await?;
         let manifest = RawManifest::new(bytes, media_type);
         check_body(&manifest).map_err(&error)?;
-        for expected in [named_digest.as_ref(), asked_digest(reference)]
+        let expected = [named_digest.as_ref(), asked_digest(reference)];
+        if let Some(other) = expected
             .into_iter()
             .flatten()
+            .find(|digest| !manifest.has(digest))
         {
-            if expected != manifest.digest() {
-                return Err(error(Problem::unreadable(format!(
-                    "its bytes have the digest {}, not {expected}",
-                    manifest.digest()
-                ))));
-            }
+            return Err(error(Problem::unreadable(format!(
+                "its bytes have the digest {}, not {other}",
+                Digest::of_as(manifest.bytes(), other.algorithm())
+            ))));
         }
-        Ok(Some(manifest))
+        Ok(match asked_digest(reference) {
+            Some(asked) => manifest.under(asked),
+            None => Some(manifest),
+        })
     }
 
     /// What `reference` names, without its bytes; `None` = it is not there (clean 404). A
-    /// registry that answers without digest or media type is asked for the manifest itself.
+    /// registry that answers without media type, or without a digest that can be compared, is
+    /// asked for the manifest itself.
     ///
     /// # Errors
     /// As [`Registry::get_manifest`].
@@ -106,6 +110,10 @@ impl Registry {
             _ => return Err(answer.refusal().await),
         }
         let digest = content_digest(&answer)?;
+        // A digest of another kind than the one that was asked for can only be compared with the
+        // bytes.
+        let wanted = asked_digest(reference).map_or(Algorithm::Sha256, Digest::algorithm);
+        let digest = digest.filter(|digest| digest.algorithm() == wanted);
         let (Some(digest), false) = (digest, answer.content_type()?.is_empty()) else {
             let manifest = self.get_manifest(repository, reference).await?;
             return Ok(manifest.map(|manifest| ManifestHead {
@@ -149,7 +157,7 @@ impl Registry {
             }));
         }
         if let Some(asked) = asked_digest(reference)
-            && asked != manifest.digest()
+            && !manifest.has(asked)
         {
             let why = format!("the bytes to write have the digest {}", manifest.digest());
             return Err(call.error(Problem::unsupported(why)));
@@ -182,7 +190,7 @@ impl Registry {
             return Err(answer.refusal().await);
         }
         if let Some(found) = content_digest(&answer)?
-            && found != *manifest.digest()
+            && !manifest.has(&found)
         {
             return Err(answer.error(Problem::NotWhatWasWritten {
                 wanted: manifest.digest().clone(),

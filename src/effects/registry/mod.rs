@@ -35,8 +35,10 @@ mod manifests;
 mod pace;
 mod pool;
 mod referrers;
+mod relay;
 mod tags;
 mod transport;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,6 +178,7 @@ impl Registry {
         Scope {
             name: self.name(repository),
             push,
+            mount_from: None,
         }
     }
 }

@@ -28,6 +28,13 @@ pub struct ReferrerReceipt {
     pub by_registry: bool,
 }
 
+/// A list of referrers.
+pub(super) struct Listed {
+    pub(super) entries: Vec<Descriptor>,
+    /// `true`: the registry keeps it. `false`: clients keep it, in the fallback tag.
+    pub(super) by_registry: bool,
+}
+
 /// The fields of a manifest that its descriptor repeats.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +65,16 @@ impl Registry {
         repository: &Repository,
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
+        let listed = self.list_referrers(repository, subject).await?;
+        Ok(listed.entries)
+    }
+
+    /// The same, and who keeps the list.
+    pub(super) async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Listed, RegistryError> {
         let action = "list the referrers";
         let limits = self.inner.limits;
         let mut entries = Vec::new();
@@ -71,8 +88,12 @@ impl Registry {
                 StatusCode::OK => {}
                 StatusCode::NOT_FOUND if page == 0 => {
                     let index = self.read_fallback(repository, subject).await?;
-                    return index.map_or(Ok(Vec::new()), |index| {
+                    let entries = index.map_or(Ok(Vec::new()), |index| {
                         self.fallback_entries(repository, subject, &index)
+                    });
+                    return entries.map(|entries| Listed {
+                        entries,
+                        by_registry: false,
                     });
                 }
                 _ => return Err(answer.refusal().await),
@@ -85,7 +106,12 @@ impl Registry {
             }
             match next {
                 Some(next) => url = next,
-                None => return Ok(entries),
+                None => {
+                    return Ok(Listed {
+                        entries,
+                        by_registry: true,
+                    });
+                }
             }
         }
         Err(too_many(repository, subject, limits.pages as u64, "pages"))
@@ -137,7 +163,7 @@ impl Registry {
         }
         let by_registry = put?.subject_indexed;
         if !by_registry {
-            self.add_to_fallback(repository, subject, &entry).await?;
+            self.add_to_fallback(repository, subject, &[entry]).await?;
         }
         Ok(ReferrerReceipt {
             digest: referrer.digest().clone(),
@@ -209,7 +235,7 @@ async fn page_entries(answer: Answer) -> Result<Vec<Descriptor>, RegistryError> 
 }
 
 /// The descriptor of a referrer, and whether it names the empty config.
-fn describe(referrer: &RawManifest) -> Result<(Descriptor, bool), &'static str> {
+pub(super) fn describe(referrer: &RawManifest) -> Result<(Descriptor, bool), &'static str> {
     let Described {
         artifact_type,
         config,

@@ -204,7 +204,7 @@ impl Registry {
             if puts == 0 {
                 previous.clone_from(&found);
             }
-            if found.as_ref() == Some(manifest.digest()) {
+            if found.as_ref().is_some_and(|found| manifest.has(found)) {
                 let by_others = failure.is_some_and(|failure| !failure.error.is_ambiguous());
                 return Ok(Written {
                     previous,
@@ -230,7 +230,7 @@ impl Registry {
             }
         }
         let found = self.digest_of(repository, tag).await?;
-        if found.as_ref() == Some(manifest.digest()) {
+        if found.as_ref().is_some_and(|found| manifest.has(found)) {
             return Ok(Written {
                 previous,
                 puts,

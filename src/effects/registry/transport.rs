@@ -117,7 +117,7 @@ impl Inner {
     }
 
     /// Turns the answers that mean the same for every call into errors.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         call: Call,
         response: Response,
@@ -185,7 +185,7 @@ fn is_busy(status: StatusCode) -> bool {
 }
 
 /// Why no answer came at all.
-fn send_problem(error: reqwest::Error, writes: bool) -> Problem {
+pub(super) fn send_problem(error: reqwest::Error, writes: bool) -> Problem {
     let error = error.without_url();
     if let Some(tls) = find_tls(&error)
         && matches!(

@@ -77,6 +77,12 @@ pub(crate) enum Lie {
     Body(Bytes),
     /// Half of the body; the connection is cut.
     Truncated,
+    /// So many bytes of the answer's body; then the connection is cut.
+    CutAnswer(usize),
+    /// So many bytes of the request's body are read; then the connection is cut.
+    CutRequest(usize),
+    /// So many bytes of the request's body are read; then this answer comes.
+    During(usize, Reply),
     /// A body that does not end, with the honest head.
     Endless,
     /// Somebody else does this before the request is applied.
@@ -109,11 +115,17 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, 256 * 1024 * 1024).await else {
-        return Response::default();
-    };
     let path = head.uri.path().to_owned();
     let query = head.uri.query().unwrap_or_default().to_owned();
+    let lie = shared.next_lie(&head.method, &path);
+    let most = match &lie {
+        Some(Lie::CutRequest(most) | Lie::During(most, _)) => Some(*most),
+        _ => None,
+    };
+    let Some(body) = read(body, most).await else {
+        shared.begin(&path);
+        return Response::default();
+    };
     shared.store.lock().unwrap().log.push(Logged {
         method: head.method.clone(),
         path: path.clone(),
@@ -123,7 +135,6 @@ pub(super) async fn handle(
             .get(header::AUTHORIZATION)
             .map(|value| value.to_str().unwrap().to_owned()),
     });
-    let lie = shared.next_lie(&head.method, &path);
     let honest = || {
         let mut store = shared.store.lock().unwrap();
         if let Some(Lie::Meanwhile(hook)) = &lie {
@@ -155,6 +166,16 @@ pub(super) async fn handle(
         Some(Lie::Stall) => std::future::pending().await,
         Some(Lie::StallBody) => half(honest(), None),
         Some(Lie::Truncated) => half(honest(), Some(cut)),
+        Some(Lie::CutAnswer(length)) => first(honest(), length, Some(cut)),
+        Some(Lie::CutRequest(_)) => {
+            shared.begin(&path);
+            cut.now();
+            Response::default()
+        }
+        Some(Lie::During(_, reply)) => {
+            shared.begin(&path);
+            whole(reply)
+        }
         Some(Lie::Header(name, value)) => {
             let mut reply = honest();
             reply.headers_mut().insert(
@@ -200,6 +221,13 @@ impl Shared {
         None
     }
 
+    /// A part of an upload has arrived.
+    fn begin(&self, path: &str) {
+        if let Some((_, session)) = path.split_once("/blobs/uploads/") {
+            self.store.lock().unwrap().begun.insert(session.to_owned());
+        }
+    }
+
     /// The honest answer, with everything that it changed taken back.
     fn pretended(&self, honest: impl FnOnce() -> Reply) -> Reply {
         let before = {
@@ -228,10 +256,29 @@ fn whole(reply: Reply) -> Response<Body> {
 
 /// Half of the body; then the connection is cut or nothing comes any more.
 fn half(reply: Reply, cut: Option<Cut>) -> Response<Body> {
+    let length = reply.body().len() / 2;
+    first(reply, length, cut)
+}
+
+/// The body of a request, or so much of it; `None` when the client broke it off.
+async fn read(body: Body, most: Option<usize>) -> Option<Bytes> {
+    let mut pieces = body.into_data_stream();
+    let mut all = Vec::new();
+    while most.is_none_or(|most| all.len() < most) {
+        match pieces.next().await {
+            Some(piece) => all.extend_from_slice(&piece.ok()?),
+            None => break,
+        }
+    }
+    Some(Bytes::from(all))
+}
+
+fn first(reply: Reply, length: usize, cut: Option<Cut>) -> Response<Body> {
     let (mut head, body) = reply.into_parts();
     head.headers
         .insert(header::CONTENT_LENGTH, body.len().into());
-    let first = stream::once(async move { Ok::<_, std::io::Error>(body.slice(..body.len() / 2)) });
+    let first =
+        stream::once(async move { Ok::<_, std::io::Error>(body.slice(..length.min(body.len()))) });
     let rest = stream::once(async move {
         match cut {
             None => std::future::pending().await,

@@ -45,6 +45,10 @@ pub(crate) struct Options {
     pub(crate) tls: bool,
     pub(crate) immutable_tags: bool,
     pub(crate) redirect_blobs: bool,
+    /// As ECR answered for long: 405 for a manifest with a subject.
+    pub(crate) no_subjects: bool,
+    /// Opens an upload instead of mounting.
+    pub(crate) no_mounts: bool,
 }
 
 pub(crate) struct RegistryDouble {
@@ -168,6 +172,15 @@ impl RegistryDouble {
         }
         store.put(name, tag, &manifest);
         manifest
+    }
+
+    /// A blob, as somebody else pushed it.
+    pub(crate) fn seed_blob(&self, name: &str, content: &[u8]) -> Digest {
+        let digest = Digest::of(content);
+        let key = (name.to_owned(), digest.to_string());
+        let content = Bytes::copy_from_slice(content);
+        self.store().blobs.insert(key, content);
+        digest
     }
 }
 

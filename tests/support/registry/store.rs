@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use base64::Engine as _;
-use floe::domain::artifact::Digest;
+use floe::domain::artifact::{Algorithm, Digest};
 use serde_json::{Value, json};
 
 use super::{Auth, Options};
@@ -29,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) tags: BTreeMap<(String, String), String>,
     pub(crate) blobs: HashMap<(String, String), Bytes>,
     pub(crate) uploads: HashSet<String>,
+    /// Uploads of which a part has arrived: they go by another address by then.
+    pub(crate) begun: HashSet<String>,
     /// Issued tokens and their scopes.
     pub(crate) tokens: HashMap<String, String>,
     pub(crate) log: Vec<Logged>,
@@ -46,6 +48,7 @@ impl Store {
             tags: BTreeMap::new(),
             blobs: HashMap::new(),
             uploads: HashSet::new(),
+            begun: HashSet::new(),
             tokens: HashMap::new(),
             log: Vec::new(),
             issued: 0,
@@ -79,6 +82,9 @@ impl Store {
         match (kind, method.as_str()) {
             ("manifests", "GET" | "HEAD") => self.read_manifest(&name, &rest),
             ("manifests", "PUT") => self.write_manifest(&name, &rest, headers, body),
+            ("uploads", "POST") if self.mounted(&name, query, headers) => {
+                reply(StatusCode::CREATED, &[], Bytes::new())
+            }
             ("uploads", "POST") => {
                 self.issued += 1;
                 let session = format!("session-{}", self.issued);
@@ -91,6 +97,15 @@ impl Store {
                 )
             }
             ("uploads", "PUT") => self.finish_upload(&name, &rest, query, body),
+            ("uploads", "GET") => {
+                let location = format!("/v2/{name}/blobs/uploads/{rest}?_state=c%2Fd");
+                reply(
+                    StatusCode::NO_CONTENT,
+                    &[("location", &location)],
+                    Bytes::new(),
+                )
+            }
+            ("uploads", "DELETE") => self.cancel_upload(&rest, query),
             ("blobs", "GET" | "HEAD") => self.read_blob(&name, &rest),
             ("tags", "GET") => self.list_tags(&name, query),
             ("referrers", "GET") if self.options.referrers_api => self.referrers(&name, &rest),
@@ -106,10 +121,10 @@ impl Store {
         if headers.get(header::AUTHORIZATION) != Some(&basic().parse().unwrap()) {
             return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "who are you");
         }
-        let scope = url::form_urlencoded::parse(query.as_bytes())
-            .find(|(key, _)| key == "scope")
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default();
+        let scopes = url::form_urlencoded::parse(query.as_bytes())
+            .filter(|(key, _)| key == "scope")
+            .map(|(_, value)| value.into_owned());
+        let scope = scopes.collect::<Vec<_>>().join(" ");
         self.issued += 1;
         let token = format!("token-{}", self.issued);
         self.tokens.insert(token.clone(), scope);
@@ -182,7 +197,9 @@ impl Store {
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Reply {
-        let digest = Digest::of(body).to_string();
+        let asked = reference.parse::<Digest>().ok();
+        let algorithm = asked.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        let digest = Digest::of_as(body, algorithm).to_string();
         let media_type = headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
         let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
         if self.lacks_parts(name, &parsed) {
@@ -192,7 +209,14 @@ impl Store {
                 "blob unknown",
             );
         }
-        if !reference.starts_with("sha256:") {
+        if self.options.no_subjects && parsed.get("subject").is_some() {
+            return error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "UNSUPPORTED",
+                "no manifests with a subject",
+            );
+        }
+        if !reference.contains(':') {
             let key = (name.to_owned(), reference.to_owned());
             let taken = self.tags.get(&key).is_some_and(|there| *there != digest);
             if taken && self.options.immutable_tags {
@@ -236,16 +260,71 @@ impl Store {
             }
         };
         let parts = |field: &str| manifest[field].as_array().cloned().unwrap_or_default();
+        let ours = |layer: &&Value| layer.get("urls").is_none();
         manifest
             .get("config")
             .is_some_and(|config| !there(config, false))
-            || parts("layers").iter().any(|layer| !there(layer, false))
+            || parts("layers")
+                .iter()
+                .filter(ours)
+                .any(|layer| !there(layer, false))
             || parts("manifests").iter().any(|entry| !there(entry, true))
     }
 
-    fn finish_upload(&mut self, name: &str, session: &str, query: &str, body: &Bytes) -> Reply {
-        let digest = Digest::of(body).to_string();
+    /// Takes the blob from another repository, when it is asked to and the token allows it.
+    fn mounted(&mut self, name: &str, query: &str, headers: &HeaderMap) -> bool {
         let asked: HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).collect();
+        let (Some(digest), Some(from)) = (asked.get("mount"), asked.get("from")) else {
+            return false;
+        };
+        let sent = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let token = sent.strip_prefix("Bearer ").unwrap_or_default();
+        let scope = self.tokens.get(token).map(String::as_str);
+        let may_read = self.options.auth != Auth::Bearer
+            || scope.is_some_and(|scope| scope.contains(&format!("repository:{from}:pull")));
+        let there = self.blobs.get(&(from.to_string(), digest.to_string()));
+        match there.cloned() {
+            Some(bytes) if may_read && !self.options.no_mounts => {
+                let key = (name.to_owned(), digest.to_string());
+                self.blobs.insert(key, bytes);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// As distribution does: with the address of before a part arrived it does not work.
+    fn cancel_upload(&mut self, session: &str, query: &str) -> Reply {
+        let state = if self.begun.contains(session) {
+            "_state=c%2Fd"
+        } else {
+            "_state=a%2Fb"
+        };
+        if query != state {
+            return error(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "RANGE_INVALID",
+                "wrong state",
+            );
+        }
+        if !self.uploads.remove(session) {
+            return error(
+                StatusCode::NOT_FOUND,
+                "BLOB_UPLOAD_UNKNOWN",
+                "no such upload",
+            );
+        }
+        reply(StatusCode::NO_CONTENT, &[], Bytes::new())
+    }
+
+    fn finish_upload(&mut self, name: &str, session: &str, query: &str, body: &Bytes) -> Reply {
+        let asked: HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).collect();
+        let wanted = asked.get("digest").and_then(|text| text.parse().ok());
+        let algorithm = wanted.map_or(Algorithm::Sha256, |digest: Digest| digest.algorithm());
+        let digest = Digest::of_as(body, algorithm).to_string();
         let right = asked.get("digest").is_some_and(|asked| *asked == digest)
             && asked.get("_state").is_some_and(|state| state == "a/b");
         if !right {

@@ -5,10 +5,29 @@
 //! Everything goes by digest, byte by byte, children before parents. No tag of the artifact is
 //! written here: that is for the caller, after [`missing_from`] found nothing.
 
-use super::Registry;
-use super::error::{Problem, RegistryError};
+mod attach;
+mod blob;
+mod proof;
+mod run;
+mod walk;
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::error::RegistryError;
 use super::manifest::RawManifest;
+use super::{Registry, pace};
 use crate::domain::artifact::{Digest, Repository, Tag};
+
+/// Tries of one request or transfer in all, when connections break off.
+const MOST_TRIES: u32 = 3;
+
+/// Longest wait that a registry may ask for between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Between the second try and the third.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// A repository, and the client with the credentials for it.
 #[derive(Clone, Copy)]
@@ -205,8 +224,8 @@ pub async fn copy_graph(
     root: &Digest,
     options: &CopyOptions,
 ) -> Result<CopyReport, RegistryError> {
-    let _ = (to, options);
-    Err(unfinished(from, root))
+    let graph = walk::walk(from, root, options).await?;
+    run::copy(&graph, from, to, options).await
 }
 
 /// What of the artifact `root`, as it is in `from` now, is not in `to`: looked up by digest, and
@@ -220,8 +239,8 @@ pub async fn missing_from(
     root: &Digest,
     options: &CopyOptions,
 ) -> Result<Vec<Missing>, RegistryError> {
-    let _ = (to, options);
-    Err(unfinished(from, root))
+    let graph = walk::walk(from, root, options).await?;
+    proof::missing(&graph, to, options).await
 }
 
 /// The whole graph of the artifact `root` in `place`.
@@ -233,16 +252,59 @@ pub async fn tree(
     root: &Digest,
     options: &CopyOptions,
 ) -> Result<Tree, RegistryError> {
-    let _ = options;
-    Err(unfinished(place, root))
+    let graph = walk::walk(place, root, options).await?;
+    let root = graph.root()?.clone();
+    let nodes = graph.nodes.into_iter().map(|node| node.item);
+    let nodes = nodes.filter(|item| item.kind != ItemKind::LegacyTag);
+    let blobs = graph.blobs.into_iter().map(|blob| blob.item);
+    Ok(Tree {
+        root,
+        items: nodes
+            .chain(graph.tags)
+            .chain(blobs)
+            .chain(graph.behind)
+            .collect(),
+        unreadable: graph.unreadable,
+    })
 }
 
-fn unfinished(place: Place<'_>, root: &Digest) -> RegistryError {
-    let _ = place.registry;
-    let subject = format!("{}@{root}", place.repository);
-    RegistryError::new(
-        "copy",
-        subject,
-        Problem::unsupported("this build has no copy yet"),
-    )
+/// Runs these side by side, at most so many at a time; the first error ends all. The results are
+/// in the order of the work.
+async fn side_by_side<T, F: Future<Output = Result<T, RegistryError>>>(
+    at_once: usize,
+    work: impl Iterator<Item = F>,
+) -> Result<Vec<T>, RegistryError> {
+    let numbered = work
+        .enumerate()
+        .map(|(number, work)| async move { Ok((number, work.await?)) });
+    let mut done: Vec<(usize, T)> = futures::stream::iter(numbered)
+        .buffer_unordered(at_once.max(1))
+        .try_collect()
+        .await?;
+    done.sort_by_key(|(number, _)| *number);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Does it again, a few times, when a registry was not there or the connection broke off: all of
+/// what is done here may be done twice. A wait that the registry asks for is kept when it is short.
+async fn tried_again<T, F: Future<Output = Result<T, RegistryError>>>(
+    mut work: impl FnMut() -> F,
+) -> Result<T, RegistryError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        if tries >= MOST_TRIES || !error.is_transient() {
+            return Err(error);
+        }
+        match error.retry_after() {
+            Some(wait) if wait > LONGEST_WAIT => return Err(error),
+            Some(wait) => pace::wait(wait).await,
+            None if tries > 1 => pace::wait(PAUSE).await,
+            None => {}
+        }
+    }
 }

@@ -1,0 +1,478 @@
+//! Finds everything that belongs to an artifact: first what it is made of, then, level by level,
+//! what is attached to any of that, and what those are made of.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::{CopyOptions, Item, ItemKind, Place, side_by_side, tried_again};
+use crate::domain::artifact::{Digest, Tag};
+use crate::domain::graph::{self, Part, Parts};
+use crate::effects::registry::error::{ErrorKind, Problem, RegistryError};
+use crate::effects::registry::manifest::{ManifestType, RawManifest, Reference};
+
+/// Indexes within indexes, and referrers of referrers, that are followed.
+const MOST_LEVELS: u64 = 64;
+
+/// Manifests of one graph.
+const MOST_MANIFESTS: u64 = 10_000;
+
+/// Bytes of all manifests of one graph; they are kept in memory.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A manifest of the graph.
+pub(super) struct Node {
+    pub(super) item: Item,
+    pub(super) manifest: RawManifest,
+    pub(super) parts: Parts,
+    /// Part of the artifact itself, not of what is attached to it.
+    pub(super) core: bool,
+}
+
+/// A blob of the graph.
+pub(super) struct Blob {
+    pub(super) item: Item,
+    pub(super) core: bool,
+    /// The content, when a manifest embeds it.
+    pub(super) data: Option<Bytes>,
+}
+
+/// All of an artifact, everything once.
+#[derive(Default)]
+pub(super) struct Graph {
+    /// The root first, parents before children.
+    pub(super) nodes: Vec<Node>,
+    pub(super) blobs: Vec<Blob>,
+    /// Cosign's older tags; the digest of each is that of a node.
+    pub(super) tags: Vec<Item>,
+    /// What is never copied.
+    pub(super) behind: Vec<Item>,
+    pub(super) unreadable: Vec<(Item, String)>,
+    positions: HashMap<Digest, usize>,
+    /// Digests of blobs that are listed already.
+    blobs_seen: HashSet<Digest>,
+    /// Digests of manifests that were asked for already.
+    asked: HashSet<Digest>,
+    bytes: u64,
+}
+
+/// A manifest that is to be read.
+struct Wanted {
+    kind: ItemKind,
+    reference: Reference,
+    /// As the one that names it says.
+    media_type: String,
+    size: u64,
+    artifact_type: Option<String>,
+    of: Option<Digest>,
+    core: bool,
+}
+
+enum Read {
+    Node(Box<Node>),
+    Unreadable(Item, String),
+    /// There is no such tag.
+    Nothing,
+}
+
+struct Walk<'a> {
+    place: Place<'a>,
+    side_by_side: usize,
+    /// All tags of the repository, once they were listed.
+    tags: Option<HashSet<Tag>>,
+    /// The registry answered that it has no referrers API.
+    no_api: AtomicBool,
+}
+
+impl Graph {
+    pub(super) fn root(&self) -> Result<&RawManifest, RegistryError> {
+        let problem = || Problem::unreadable("it has no root");
+        let root = self.nodes.first().map(|node| &node.manifest);
+        root.ok_or_else(|| RegistryError::new("read the graph of", "the artifact", problem()))
+    }
+
+    pub(super) fn node(&self, digest: &Digest) -> Option<&Node> {
+        let position = self.positions.get(digest)?;
+        self.nodes.get(*position)
+    }
+
+    pub(super) fn position(&self, digest: &Digest) -> Option<usize> {
+        self.positions.get(digest).copied()
+    }
+
+    /// Takes in a manifest, and says what to read next.
+    fn add(&mut self, node: Node) -> Vec<Wanted> {
+        let digest = node.manifest.digest().clone();
+        if node.item.kind == ItemKind::LegacyTag {
+            self.tags.push(node.item.clone());
+        }
+        if self.positions.contains_key(&digest) {
+            return Vec::new();
+        }
+        self.asked.insert(digest.clone());
+        self.bytes += node.manifest.size();
+        for part in &node.parts.blobs {
+            if self.blobs_seen.insert(part.digest.clone()) {
+                self.blobs.push(Blob {
+                    item: item_of(part, ItemKind::Blob, &digest),
+                    core: node.core,
+                    data: part.data.clone().map(Bytes::from),
+                });
+            }
+        }
+        for part in &node.parts.foreign {
+            if self.blobs_seen.insert(part.digest.clone()) {
+                let item = item_of(part, ItemKind::ForeignLayer, &digest);
+                self.behind.push(item);
+            }
+        }
+        let mut wanted = Vec::new();
+        for part in &node.parts.manifests {
+            if self.asked.insert(part.digest.clone()) {
+                wanted.push(Wanted::child(part, &node));
+            }
+        }
+        self.positions.insert(digest, self.nodes.len());
+        self.nodes.push(node);
+        wanted
+    }
+
+    fn check_size(&self) -> Result<(), Problem> {
+        let too_large = |what, limit, unit| Err(Problem::TooLarge { what, limit, unit });
+        if self.asked.len() as u64 > MOST_MANIFESTS {
+            return too_large("the graph", MOST_MANIFESTS, "manifests");
+        }
+        if self.bytes > MOST_BYTES {
+            return too_large("all manifests of it together", MOST_BYTES, "bytes");
+        }
+        Ok(())
+    }
+
+    /// Subjects outside of the graph: nobody follows an artifact upwards.
+    fn note_subjects(&mut self) {
+        let outside = self.nodes.iter().filter_map(|node| {
+            let subject = node.parts.subject.as_ref()?;
+            (!self.positions.contains_key(&subject.digest))
+                .then(|| item_of(subject, ItemKind::Subject, node.manifest.digest()))
+        });
+        let mut outside: Vec<Item> = outside.collect();
+        let mut seen = HashSet::new();
+        outside.retain(|item| seen.insert(item.digest.clone()));
+        self.behind.extend(outside);
+    }
+}
+
+impl Wanted {
+    fn root(digest: &Digest) -> Self {
+        Self {
+            kind: ItemKind::Manifest,
+            reference: Reference::from(digest),
+            media_type: String::new(),
+            size: 0,
+            artifact_type: None,
+            of: None,
+            core: true,
+        }
+    }
+
+    fn child(part: &Part, parent: &Node) -> Self {
+        Self {
+            kind: ItemKind::Manifest,
+            reference: Reference::from(&part.digest),
+            media_type: part.media_type.clone(),
+            size: part.size,
+            artifact_type: part.artifact_type.clone(),
+            of: Some(parent.manifest.digest().clone()),
+            core: parent.core,
+        }
+    }
+
+    fn legacy(tag: Tag, of: &Digest) -> Self {
+        Self {
+            kind: ItemKind::LegacyTag,
+            reference: Reference::Tag(tag),
+            media_type: String::new(),
+            size: 0,
+            artifact_type: None,
+            of: Some(of.clone()),
+            core: false,
+        }
+    }
+
+    /// The item for what could not be read; `None` for a tag, which has no digest then.
+    fn unread(self) -> Option<Item> {
+        let Reference::Digest(digest) = self.reference else {
+            return None;
+        };
+        Some(Item {
+            kind: self.kind,
+            digest,
+            size: self.size,
+            media_type: self.media_type,
+            artifact_type: self.artifact_type,
+            of: self.of,
+            tag: None,
+        })
+    }
+
+    fn into_item(self, manifest: &RawManifest, parts: &Parts) -> Item {
+        let kind = match self.kind {
+            ItemKind::Manifest if manifest.media_type().is_index() => ItemKind::Index,
+            kind => kind,
+        };
+        Item {
+            kind,
+            digest: manifest.digest().clone(),
+            size: manifest.size(),
+            media_type: manifest.media_type().to_string(),
+            artifact_type: parts.artifact_type.clone(),
+            of: self.of,
+            tag: match self.reference {
+                Reference::Tag(tag) => Some(tag),
+                Reference::Digest(_) => None,
+            },
+        }
+    }
+}
+
+/// The graph of `root` in `place`.
+pub(super) async fn walk(
+    place: Place<'_>,
+    root: &Digest,
+    options: &CopyOptions,
+) -> Result<Graph, RegistryError> {
+    let mut walk = Walk {
+        place,
+        side_by_side: options.side_by_side,
+        tags: None,
+        no_api: AtomicBool::new(false),
+    };
+    let mut graph = Graph::default();
+    graph.asked.insert(root.clone());
+    walk.read(&mut graph, root, vec![Wanted::root(root)])
+        .await?;
+    if options.attached {
+        let mut first = 0;
+        for level in 0.. {
+            let last = graph.nodes.len();
+            if first == last {
+                break;
+            }
+            if level > MOST_LEVELS {
+                let problem = Problem::TooLarge {
+                    what: "the chain of referrers",
+                    limit: MOST_LEVELS,
+                    unit: "levels",
+                };
+                return Err(walk.error(root, problem));
+            }
+            if level == 1 {
+                walk.list_tags().await?;
+            }
+            let wanted = walk.attached(&mut graph, first..last).await?;
+            walk.read(&mut graph, root, wanted).await?;
+            first = last;
+        }
+    }
+    graph.note_subjects();
+    Ok(graph)
+}
+
+impl Walk<'_> {
+    fn error(&self, root: &Digest, problem: Problem) -> RegistryError {
+        let subject = format!("{}@{root}", self.place.repository);
+        RegistryError::new("read the graph of", subject, problem)
+    }
+
+    /// Reads these manifests, and what they list, and so on.
+    async fn read(
+        &self,
+        graph: &mut Graph,
+        root: &Digest,
+        mut wanted: Vec<Wanted>,
+    ) -> Result<(), RegistryError> {
+        let mut level = 0;
+        while !wanted.is_empty() {
+            level += 1;
+            if level > MOST_LEVELS {
+                let problem = Problem::TooLarge {
+                    what: "the index",
+                    limit: MOST_LEVELS,
+                    unit: "levels",
+                };
+                return Err(self.error(root, problem));
+            }
+            let reading = wanted.into_iter().map(|wanted| self.fetch(wanted));
+            let read = side_by_side(self.side_by_side, reading).await?;
+            wanted = Vec::new();
+            for read in read {
+                match read {
+                    Read::Node(node) => wanted.extend(graph.add(*node)),
+                    Read::Unreadable(item, why) => graph.unreadable.push((item, why)),
+                    Read::Nothing => {}
+                }
+                graph
+                    .check_size()
+                    .map_err(|problem| self.error(root, problem))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, wanted: Wanted) -> Result<Read, RegistryError> {
+        let Place {
+            registry,
+            repository,
+        } = self.place;
+        let core = wanted.core;
+        let found = tried_again(|| registry.get_manifest(repository, &wanted.reference)).await;
+        let error = |problem| {
+            let place = super::super::named(repository, &wanted.reference);
+            RegistryError::new("read the manifest", place, problem)
+        };
+        let read = match found {
+            Ok(Some(manifest)) => {
+                let bytes = manifest.bytes();
+                let is_manifest = |kind: &str| kind.parse::<ManifestType>().is_ok();
+                graph::parts(bytes, manifest.media_type().is_index(), is_manifest)
+                    .map(|parts| (manifest, parts))
+                    .map_err(|why| error(Problem::unsupported(why)))
+            }
+            Ok(None) if matches!(wanted.reference, Reference::Tag(_)) => return Ok(Read::Nothing),
+            Ok(None) => Err(error(Problem::Refused {
+                status: 404,
+                code: "MANIFEST_UNKNOWN".to_owned(),
+                message: "it is not there".to_owned(),
+            })),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok((manifest, parts)) => {
+                let subject = parts.subject.as_ref().map(|subject| &subject.digest);
+                if wanted.kind == ItemKind::Referrer && subject != wanted.of.as_ref() {
+                    let why = "it is listed as a referrer but does not name that subject";
+                    return Ok(unreadable(wanted, why));
+                }
+                let item = wanted.into_item(&manifest, &parts);
+                Ok(Read::Node(Box::new(Node {
+                    item,
+                    manifest,
+                    parts,
+                    core,
+                })))
+            }
+            Err(error) if !core && concerns_one_thing(&error) => {
+                Ok(unreadable(wanted, &error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tags of the repository, so that the many manifests that are attached need no request
+    /// for each tag that is not there. Where they cannot be listed, each is asked for.
+    async fn list_tags(&mut self) -> Result<(), RegistryError> {
+        let Place {
+            registry,
+            repository,
+        } = self.place;
+        match tried_again(|| registry.list_tags(repository)).await {
+            Ok(tags) => self.tags = Some(tags.into_iter().collect()),
+            Err(error) if error.kind() == ErrorKind::Denied || concerns_one_thing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// What is attached to these nodes and was not asked for yet.
+    async fn attached(
+        &self,
+        graph: &mut Graph,
+        nodes: std::ops::Range<usize>,
+    ) -> Result<Vec<Wanted>, RegistryError> {
+        let digests: Vec<Digest> = graph.nodes[nodes]
+            .iter()
+            .map(|node| node.manifest.digest().clone())
+            .collect();
+        let listing = digests.iter().map(|digest| self.attached_to(digest));
+        let lists = side_by_side(self.side_by_side, listing).await?;
+        let mut all = Vec::new();
+        for wanted in lists.into_iter().flatten() {
+            match &wanted.reference {
+                Reference::Tag(_) => all.push(wanted),
+                Reference::Digest(digest) if !graph.asked.insert(digest.clone()) => {}
+                Reference::Digest(_) if wanted.media_type.parse::<ManifestType>().is_err() => {
+                    let why = format!("floe does not carry '{}'", wanted.media_type);
+                    if let Some(item) = wanted.unread() {
+                        graph.unreadable.push((item, why));
+                    }
+                }
+                Reference::Digest(_) => all.push(wanted),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn attached_to(&self, digest: &Digest) -> Result<Vec<Wanted>, RegistryError> {
+        let Place {
+            registry,
+            repository,
+        } = self.place;
+        let may_have = |tag: &Tag| self.tags.as_ref().is_none_or(|tags| tags.contains(tag));
+        let mut wanted: Vec<Wanted> = graph::legacy_tags(digest)
+            .into_iter()
+            .filter(may_have)
+            .map(|tag| Wanted::legacy(tag, digest))
+            .collect();
+        if self.no_api.load(Ordering::Relaxed) && !may_have(&digest.referrers_tag()) {
+            return Ok(wanted);
+        }
+        let listed = tried_again(|| registry.list_referrers(repository, digest)).await?;
+        self.no_api.store(!listed.by_registry, Ordering::Relaxed);
+        wanted.extend(listed.entries.into_iter().map(|entry| Wanted {
+            kind: ItemKind::Referrer,
+            reference: Reference::Digest(entry.digest),
+            media_type: entry.media_type,
+            size: entry.size,
+            artifact_type: entry.artifact_type,
+            of: Some(digest.clone()),
+            core: false,
+        }));
+        Ok(wanted)
+    }
+}
+
+fn item_of(part: &Part, kind: ItemKind, of: &Digest) -> Item {
+    Item {
+        kind,
+        digest: part.digest.clone(),
+        size: part.size,
+        media_type: part.media_type.clone(),
+        artifact_type: part.artifact_type.clone(),
+        of: Some(of.clone()),
+        tag: None,
+    }
+}
+
+fn unreadable(wanted: Wanted, why: &str) -> Read {
+    let why = why.to_owned();
+    match wanted.unread() {
+        Some(item) => Read::Unreadable(item, why),
+        None => Read::Nothing,
+    }
+}
+
+/// Whether an error says something about one thing only, so that the others can go on: not that a
+/// registry is away, or does not let us.
+pub(super) fn concerns_one_thing(error: &RegistryError) -> bool {
+    match error.kind() {
+        ErrorKind::Unreadable
+        | ErrorKind::TooLarge
+        | ErrorKind::Unsupported
+        | ErrorKind::NotWhatWasWritten
+        | ErrorKind::Refused => true,
+        ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Untrusted | ErrorKind::Local => {
+            false
+        }
+    }
+}
