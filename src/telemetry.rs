@@ -17,6 +17,7 @@ pub struct Metrics {
     ended: Family<EndedLabels, Counter>,
     passes: Family<KindLabels, Counter>,
     failures: Family<FailureLabels, Counter>,
+    replicated: Family<OutcomeLabels, Counter>,
     pass_seconds: Histogram,
 }
 
@@ -31,6 +32,11 @@ struct KindLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FailureLabels {
     kind: String,
     error: String,
@@ -39,6 +45,7 @@ struct FailureLabels {
 impl Default for Metrics {
     fn default() -> Self {
         let (ended, passes, failures) = (Family::default(), Family::default(), Family::default());
+        let replicated = Family::default();
         let pass_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         let mut registry = Registry::with_prefix("floe");
         registry.register(
@@ -57,6 +64,11 @@ impl Default for Metrics {
             Family::clone(&failures),
         );
         registry.register(
+            "replications",
+            "Work at a replica that came to an end, by outcome: Replicated, or the reason why a try failed",
+            Family::clone(&replicated),
+        );
+        registry.register(
             "promotion_pass_seconds",
             "Time of a pass over a Promotion, in seconds",
             pass_seconds.clone(),
@@ -66,6 +78,7 @@ impl Default for Metrics {
             ended,
             passes,
             failures,
+            replicated,
             pass_seconds,
         }
     }
@@ -86,6 +99,15 @@ impl Metrics {
         self.passes
             .get_or_create(&KindLabels {
                 kind: kind.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Work at a replica came to an end.
+    pub fn replicated(&self, outcome: &str) {
+        self.replicated
+            .get_or_create(&OutcomeLabels {
+                outcome: outcome.to_owned(),
             })
             .inc();
     }

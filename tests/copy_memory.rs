@@ -55,7 +55,9 @@ mod tests {
         let status = |status| Response::builder().status(status);
         let is_blob = path.contains("/blobs/sha256:");
         let response = match (head.method, root) {
-            (Method::GET, Some(root)) if path.ends_with(root.digest().as_str()) => {
+            (Method::GET, Some(root))
+                if path.ends_with(&format!("/manifests/{}", root.digest())) =>
+            {
                 status(StatusCode::OK)
                     .header("content-type", root.media_type().as_str())
                     .body(Body::from(root.bytes().clone()))

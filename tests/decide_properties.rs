@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use world::{Asked, Fate, GateModel, World};
+use world::{Asked, Fate, GateModel, ReplicaModel, World};
 
 /// Passes over all requests; the longest honest way is an outage of an hour and three rounds of gates.
 const ROUNDS_MAX: usize = 600;
@@ -41,6 +41,9 @@ enum Event {
         outcome: GateOutcome,
         blocks: bool,
     },
+    ChangeKey {
+        signed: bool,
+    },
     MoveSource,
     /// A stranger puts the target tag on another digest.
     TakeTarget,
@@ -55,12 +58,18 @@ struct Case {
     order: VersionOrder,
     compliance: GateOutcome,
     gates: Vec<(GateOutcome, bool, i64)>,
+    /// The policy asks for a signature, and there is one.
+    signature: Option<bool>,
     /// Version of each request, and whether it is a dry run.
     requests: Vec<(usize, bool)>,
     /// What the target holds at first.
     held: Option<usize>,
     upstream_in_ledger: bool,
     target_there: bool,
+    /// The environment has a repository of its own.
+    another_repository: bool,
+    /// Replicas: whether it is required and slow, from which minute and for how many it is down.
+    replicas: Vec<(bool, bool, i64, i64)>,
     fates: Vec<Fate>,
     events: Vec<(usize, Event)>,
 }
@@ -100,6 +109,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => outcomes().prop_map(|outcome| Event::EditGate { outcome }),
         2 => (outcomes(), any::<bool>()).prop_map(|(outcome, blocks)| Event::AddGate { outcome, blocks }),
+        1 => prop::bool::weighted(0.7).prop_map(|signed| Event::ChangeKey { signed }),
         1 => Just(Event::MoveSource),
         1 => Just(Event::TakeTarget),
         1 => Just(Event::LoseJobs),
@@ -114,12 +124,21 @@ fn cases() -> impl Strategy<Value = Case> {
         prop_oneof![3 => Just(VersionOrder::Monotonic), 1 => Just(VersionOrder::Any)],
         outcomes(),
         prop::collection::vec((outcomes(), any::<bool>(), 0..90_i64), 0..3),
+        prop_oneof![6 => Just(None), 3 => Just(Some(true)), 1 => Just(Some(false))],
     );
     let asked = (
         prop::collection::vec((0..VERSIONS.len(), prop::bool::weighted(0.1)), 1..3),
         prop::option::of(0..VERSIONS.len()),
         prop::bool::weighted(0.8),
         prop::bool::weighted(0.1),
+    );
+    let down = prop_oneof![3 => Just(0_i64), 2 => 1..5_i64, 1 => 60..90_i64];
+    let copies = (
+        prop::bool::weighted(0.3),
+        prop_oneof![
+            Just(Vec::new()).boxed(),
+            prop::collection::vec((any::<bool>(), any::<bool>(), 0..3_i64, down), 1..3).boxed()
+        ],
     );
     let chaos = (
         prop_oneof![2 => Just(Vec::new()).boxed(), 3 => prop::collection::vec(fates(), 0..60).boxed()],
@@ -128,19 +147,23 @@ fn cases() -> impl Strategy<Value = Case> {
             prop::collection::vec((0..12_usize, events()), 0..4).boxed()
         ],
     );
-    (policy, asked, chaos).prop_map(|(policy, asked, chaos)| {
-        let (first_environment, order, compliance, gates) = policy;
+    (policy, asked, copies, chaos).prop_map(|(policy, asked, copies, chaos)| {
+        let (first_environment, order, compliance, gates, signature) = policy;
         let (requests, held, upstream_in_ledger, target_there) = asked;
+        let (another_repository, replicas) = copies;
         let (fates, events) = chaos;
         Case {
             first_environment,
             order,
             compliance,
             gates,
+            signature,
             requests,
             held,
             upstream_in_ledger,
             target_there,
+            another_repository,
+            replicas,
             fates,
             events,
         }
@@ -177,6 +200,16 @@ fn world_of(case: &Case) -> World {
             edition: 0,
         };
         world.gates.insert(format!("gate-{index}"), model);
+    }
+    world.another_repository = case.another_repository && !case.first_environment;
+    for (index, (required, slow, from, minutes)) in case.replicas.iter().enumerate() {
+        let from = world.now + SignedDuration::from_mins(*from);
+        let down = (from, from + SignedDuration::from_mins(*minutes));
+        let model = ReplicaModel::new(*required, *slow, down);
+        world.replicas.insert(format!("replica-{index}"), model);
+    }
+    if let Some(signed) = case.signature {
+        world.change_key(signed);
     }
     for version in VERSIONS {
         let tag = version.replace('+', "_");
@@ -222,8 +255,11 @@ fn asked(index: usize, version: &str, to: &str, dry_run: bool, now: Timestamp) -
         plan: None,
         intent: None,
         verdicts: BTreeMap::new(),
+        replicas: BTreeMap::new(),
+        signature: None,
         waiting: None,
         ended: None,
+        over: false,
     }
 }
 
@@ -246,6 +282,7 @@ fn happen(world: &mut World, event: &Event) {
             };
             gates.insert("added".to_owned(), model);
         }),
+        Event::ChangeKey { signed } => world.change_key(*signed),
         Event::MoveSource => {
             let plan = world.asked[0].plan.clone();
             if let Some(plan) = plan {
@@ -309,9 +346,16 @@ fn pass(
                 let since = observed.since(&reason, world.now);
                 WaitingSince { reason, since }
             });
+            assert!(
+                asked.ended.is_none() || asked.ended == decision.outcome,
+                "an end becomes another one"
+            );
             asked.ended.clone_from(&decision.outcome);
+            asked.over = decision.is_over();
+            asked.store_replicas(&observed);
+            asked.signature.clone_from(&observed.signature);
             assert_eq!(decision.outcome.is_some(), decision.stage.is_final());
-            assert_eq!(decision.outcome.is_none(), decision.next_look.is_some());
+            assert!(asked.over || decision.next_look.is_some());
             return decision.next_look.unwrap_or(soon).max(soon);
         }
     }
@@ -328,13 +372,13 @@ fn run(case: &Case, seen: &mut BTreeSet<Stage>) -> World {
         }
         let mut next: Option<Timestamp> = world.next_change();
         for index in 0..world.asked.len() {
-            if world.asked[index].ended.is_none() {
+            if !world.asked[index].over {
                 let look = pass(&mut world, index, &mut fates, seen);
                 next = Some(next.map_or(look, |at| at.min(look)));
             }
         }
         let next = [next, world.next_change()].into_iter().flatten().min();
-        if world.asked.iter().all(|asked| asked.ended.is_some()) {
+        if world.asked.iter().all(|asked| asked.over) {
             return world;
         }
         world.now = next.expect("something to wait for").max(world.now);
@@ -345,6 +389,7 @@ fn run(case: &Case, seen: &mut BTreeSet<Stage>) -> World {
 
 /// What is true when every request has ended.
 fn check_end(world: &World) {
+    world.latest_of_replicas_follows_the_ledger();
     for (index, asked) in world.asked.iter().enumerate() {
         assert!(
             !world.claim_of(index),
@@ -357,6 +402,11 @@ fn check_end(world: &World) {
                 let plan = asked.plan.as_ref().expect("a plan");
                 assert!(recorded, "promoted without record");
                 assert_eq!(world.tags.get(plan.route.tag.as_str()), Some(&plan.digest));
+                for (name, replica) in &world.replicas {
+                    let deleted = asked.request.deleted_at.is_some();
+                    let tagged = replica.tags.get(plan.route.tag.as_str()) == Some(&plan.digest);
+                    assert!(tagged || deleted, "over without a tag at '{name}'");
+                }
             }
             Outcome::DryRunPassed => assert!(asked.request.dry_run && !put && !recorded),
             Outcome::AlreadyPromoted => {}
@@ -403,6 +453,7 @@ fn whatever_goes_wrong_each_promotion_ends_and_breaks_no_promise() {
     let every = [
         Stage::Resolving,
         Stage::Gating,
+        Stage::Copying,
         Stage::Writing,
         Stage::Recording,
         Stage::Publishing,

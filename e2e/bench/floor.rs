@@ -95,7 +95,7 @@ async fn transfer(client: &Client, from: &str, to: &str, digest: &str, size: u64
     target.query_pairs_mut().append_pair("digest", digest);
     let source = client.get(format!("http://{}/blobs/{digest}", v2(from)));
     let source = good(source.send().await);
-    let (hashed, result) = hashing(source);
+    let (hashed, result) = hashing(source, size);
     let request = client.put(target).header(CONTENT_LENGTH, size).body(hashed);
     good(request.send().await);
     let found = result.await.expect("the whole blob was read");
@@ -103,25 +103,30 @@ async fn transfer(client: &Client, from: &str, to: &str, digest: &str, size: u64
 }
 
 /// The body, hashed on its way.
-fn hashing(source: Response) -> (Body, tokio::sync::oneshot::Receiver<String>) {
+fn hashing(source: Response, size: u64) -> (Body, tokio::sync::oneshot::Receiver<String>) {
     let (send, receive) = tokio::sync::oneshot::channel();
-    let state = (source, Sha256::new(), Some(send));
-    let stream = futures::stream::unfold(state, |(mut source, mut hash, mut send)| async move {
-        match source.chunk().await {
-            Ok(Some(chunk)) => {
-                hash.update(&chunk);
-                Some((Ok(chunk), (source, hash, send)))
-            }
-            Ok(None) => {
-                if let Some(send) = send.take() {
-                    // Nobody waits for it any more when the transfer has failed.
-                    let _gone = send.send(hex::encode(hash.finalize()));
+    let state = (source, Sha256::new(), size, Some(send));
+    let stream = futures::stream::unfold(
+        state,
+        |(mut source, mut hash, mut left, mut send)| async move {
+            match source.chunk().await {
+                Ok(Some(chunk)) => {
+                    hash.update(&chunk);
+                    left -= chunk.len() as u64;
+                    // The end of the body is not asked for when its length is known.
+                    if left == 0
+                        && let Some(send) = send.take()
+                    {
+                        // Nobody waits for it any more when the transfer has failed.
+                        let _gone = send.send(hex::encode(hash.finalize_reset()));
+                    }
+                    Some((Ok(chunk), (source, hash, left, send)))
                 }
-                None
+                Ok(None) => None,
+                Err(why) => Some((Err(why), (source, hash, left, send))),
             }
-            Err(why) => Some((Err(why), (source, hash, send))),
-        }
-    });
+        },
+    );
     (Body::wrap_stream(stream), receive)
 }
 

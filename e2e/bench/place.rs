@@ -45,9 +45,7 @@ impl Place {
             .expect("make a folder");
         let mut started = Vec::new();
         for name in ["from", "to"] {
-            let own = folder.path().join(name);
-            std::fs::create_dir_all(&own).expect("make a folder");
-            let registry = Registry::start(Kind::Distribution, &own).await;
+            let registry = Registry::start(Kind::Distribution, folder.path(), name).await;
             let proxy = Proxy::start(registry.address).await;
             started.push((registry, proxy));
         }

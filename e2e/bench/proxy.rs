@@ -64,7 +64,7 @@ impl Proxy {
         self.state.count.swap(0, Ordering::SeqCst)
     }
 
-    /// Whether each manifest that is read by its tag comes with other bytes than the registry's.
+    /// Whether each manifest that is read comes with other bytes than the registry's.
     pub fn alter(&self, on: bool) {
         self.state.alters.store(on, Ordering::SeqCst);
     }
@@ -106,8 +106,8 @@ impl State {
         response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(TRANSFER_ENCODING);
         let mut bytes = answer.bytes().await?;
-        let by_tag = path.contains("/manifests/") && !path.contains("sha256:");
-        if self.alters.load(Ordering::SeqCst) && head.method == Method::GET && by_tag {
+        let is_manifest = path.contains("/manifests/");
+        if self.alters.load(Ordering::SeqCst) && head.method == Method::GET && is_manifest {
             bytes = altered(&bytes);
         }
         Ok(response.map(|()| Full::new(bytes)))

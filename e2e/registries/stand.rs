@@ -143,7 +143,7 @@ impl Stand {
         door.distribution +=
             "validation:\n  manifests: {urls: {allow: [\"^https://layers[.]example/\"]}}\n";
         let authority = door.authority.clone();
-        let registry = Registry::start_behind(way.kind, &folder, door).await;
+        let registry = Registry::start_behind(way.kind, folder.join("registry"), door).await;
         Self {
             way,
             // By name: crane asks no token service that is an address of a private network.

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -58,14 +58,14 @@ pub struct TokenService {
     pub key_set: PathBuf,
     /// File with the public key as PEM.
     pub public_key: PathBuf,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<(Instant, String)>>>,
     task: JoinHandle<()>,
 }
 
 struct Issuer {
     key: EcdsaKeyPair,
     life: Life,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 /// What a request for a token says.
@@ -122,8 +122,8 @@ impl TokenService {
         format!("{scheme}://localhost:{}/token", self.address.port())
     }
 
-    /// The scopes that were asked for since the last call, one text for each token.
-    pub fn take_asked(&self) -> Vec<String> {
+    /// The scopes that were asked for since the last call, and when, one text for each token.
+    pub fn take_asked(&self) -> Vec<(Instant, String)> {
         std::mem::take(&mut self.asked.lock().expect("no holder panics"))
     }
 }
@@ -175,7 +175,7 @@ impl Issuer {
         self.asked
             .lock()
             .expect("no holder panics")
-            .push(asked.scopes.join(" "));
+            .push((Instant::now(), asked.scopes.join(" ")));
         let token = self.token(&asked.scopes);
         let body = json!({
             "token": token, "access_token": token, "expires_in": self.life.told.as_secs(),

@@ -110,7 +110,8 @@ async fn tags_blobs_and_referrers_work_through_every_way_in() {
 /// No token was asked for that allows more than was needed.
 fn assert_tokens_are_for_this_repository_alone(stand: &Stand) {
     let Some(tokens) = &stand.tokens else { return };
-    let asked = tokens.take_asked();
+    let asked = tokens.take_asked().into_iter();
+    let asked: Vec<String> = asked.map(|(_, scope)| scope).collect();
     let ours = ["repository:team/app:pull", "repository:team/app:pull,push"];
     let of_floe: Vec<_> = asked
         .iter()

@@ -8,6 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Map, Value, json};
 
+use crate::oci::Repository;
 use crate::world::World;
 
 /// Fields that differ from run to run and say nothing.
@@ -38,21 +39,14 @@ pub async fn end_state(world: &World) -> Value {
         .expect("list policies");
     let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
     let jobs = jobs.list(&ListParams::default()).await.expect("list Jobs");
-    let tags = world.repository.tag_map().await;
-    let mut records = BTreeMap::new();
-    for digest in tags.values().collect::<BTreeSet<_>>() {
-        let mut payloads = Vec::new();
-        for referrer in world.repository.referrers(digest).await {
-            payloads.push(referrer.json());
+    let (tags, records) = contents(&world.repository).await;
+    let second = match world.second_reference() {
+        Some(_) => {
+            let (tags, records) = contents(&world.second().repository).await;
+            json!({ "tags": tags, "records": records })
         }
-        payloads.sort_by_key(|record| {
-            (
-                record["predicateType"].to_string(),
-                record["predicate"]["name"].to_string(),
-            )
-        });
-        records.insert(digest.clone(), payloads);
-    }
+        None => Value::Null,
+    };
     // Each gate of each promotion once: a second set of Jobs would have other names.
     let mut set_of_jobs: Vec<String> = jobs
         .items
@@ -75,6 +69,7 @@ pub async fn end_state(world: &World) -> Value {
     set_of_jobs.sort();
     let state = json!({
         "promotions": promotions.items, "policies": policies.items, "jobs": set_of_jobs, "tags": tags, "records": records,
+        "second": second,
     });
     let keep: Vec<&str> = tags.values().map(String::as_str).collect();
     mask(
@@ -82,9 +77,32 @@ pub async fn end_state(world: &World) -> Value {
         &[
             (&world.namespace, "<namespace>"),
             (&world.reference, "<repository>"),
+            (world.second_reference().unwrap_or("<none>"), "<second>"),
         ],
         &keep,
     )
+}
+
+/// The tags of a repository, and the records on each of their digests.
+async fn contents(
+    repository: &Repository,
+) -> (BTreeMap<String, String>, BTreeMap<String, Vec<Value>>) {
+    let tags = repository.tag_map().await;
+    let mut records = BTreeMap::new();
+    for digest in tags.values().collect::<BTreeSet<_>>() {
+        let mut payloads = Vec::new();
+        for referrer in repository.referrers(digest).await {
+            payloads.push(referrer.json());
+        }
+        payloads.sort_by_key(|record| {
+            (
+                record["predicateType"].to_string(),
+                record["predicate"]["name"].to_string(),
+            )
+        });
+        records.insert(digest.clone(), payloads);
+    }
+    (tags, records)
 }
 
 /// Replaces what differs from run to run; these digests stay.

@@ -38,6 +38,7 @@ mod leadership;
 mod ledger;
 mod main_scenario;
 mod refusals;
+mod replicas;
 mod rig_itself;
 mod side_by_side;
 mod two_operators;
@@ -49,6 +50,7 @@ fn main() -> std::process::ExitCode {
         crash_sweep::a_crash_before_or_after_any_effect_changes_nothing_in_the_end,
         crash_sweep::a_crash_changes_nothing_where_the_registry_has_the_referrers_api,
         crash_sweep::a_crash_changes_nothing_under_leader_election,
+        crash_sweep::a_crash_changes_nothing_while_a_replica_is_brought_up_to_date,
         fault_sweep::a_request_that_fails_changes_nothing_in_the_end,
         two_operators::two_operators_promote_each_version_once_though_one_of_them_is_killed,
         rig_itself::the_proxy_counts_what_the_api_server_and_the_registry_count,
@@ -58,6 +60,7 @@ fn main() -> std::process::ExitCode {
         budgets::a_promotion_with_four_jobs_keeps_its_budget,
         budgets::a_promotion_with_policy_compliance_alone_keeps_its_budget,
         budgets::a_secret_is_read_once,
+        budgets::a_replica_costs_its_copy_and_two_looks_at_the_ledger,
         budgets::an_operator_with_nothing_to_do_does_nothing,
         main_scenario::a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each,
         main_scenario::applying_a_promotion_again_does_nothing_also_after_it_was_deleted,
@@ -83,6 +86,12 @@ fn main() -> std::process::ExitCode {
         refusals::registry::a_missing_secret_is_named_and_waited_for,
         refusals::registry::a_manifest_over_4_mib_is_refused,
         refusals::registry::a_source_tag_that_moved_while_gates_ran_is_refused,
+        refusals::signature::an_artifact_that_nobody_has_signed_is_refused_before_any_job_is_made,
+        refusals::signature::a_signed_artifact_is_promoted_and_its_record_says_who_signed,
+        refusals::signature::an_artifact_that_nobody_has_signed_is_promoted_with_a_warning_where_the_policy_only_warns,
+        refusals::signature::a_key_that_is_not_there_is_named_and_waited_for,
+        refusals::signature::a_key_that_the_policy_takes_away_while_gates_run_stops_the_promotion,
+        refusals::signature::a_secret_with_a_key_that_the_author_may_not_read_is_refused,
         refusals::gates::a_gate_that_was_too_slow_fails_the_promotion,
         refusals::gates::a_gate_that_could_not_be_run_fails_the_promotion,
         refusals::gates::a_gate_without_a_readable_result_has_not_passed,
@@ -114,6 +123,18 @@ fn main() -> std::process::ExitCode {
         side_by_side::many_promotions_at_once_into_one_environment_follow_each_other,
         side_by_side::a_policy_that_changes_while_gates_run_runs_only_what_has_changed,
         side_by_side::a_job_that_is_deleted_before_its_result_was_seen_runs_again,
+        replicas::a_replica_gets_the_artifact_its_record_and_its_tags,
+        replicas::a_replica_that_is_down_does_not_hold_up_the_promotion_and_heals_by_itself,
+        replicas::a_replica_that_goes_down_in_the_middle_is_brought_up_to_date,
+        replicas::a_promotion_that_heals_late_does_not_move_latest_of_a_replica_back,
+        replicas::a_required_replica_that_is_down_stops_the_promotion_before_anything_is_written,
+        replicas::a_required_replica_that_is_down_for_an_hour_fails_the_promotion,
+        replicas::a_required_replica_that_fails_behind_the_tag_is_waited_for,
+        replicas::a_tag_that_is_taken_at_a_replica_is_never_moved,
+        replicas::a_blob_that_was_altered_gets_no_tag_at_a_replica,
+        replicas::two_promotions_that_copy_the_same_blobs_at_once_both_arrive,
+        replicas::a_promotion_that_is_deleted_while_a_replica_is_down_is_let_go,
+        replicas::an_environment_with_a_repository_of_its_own_gets_the_artifact_first,
         side_by_side::events_tell_the_story_and_no_secret,
     ];
     harness::run(all)

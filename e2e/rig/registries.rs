@@ -43,13 +43,12 @@ pub const OWN_REQUEST: &str = "rig=1";
 
 impl Registry {
     /// Starts one and waits until it answers.
-    pub async fn start(kind: Kind, folder: &Path) -> Self {
-        Self::start_behind(kind, folder, Door::default()).await
+    pub async fn start(kind: Kind, folder: &Path, name: &str) -> Self {
+        Self::start_behind(kind, folder.join(name), Door::default()).await
     }
 
-    /// Starts one behind a door.
-    pub async fn start_behind(kind: Kind, folder: &Path, door: Door) -> Self {
-        let folder = folder.join("registry");
+    /// Starts one behind a door, with a folder of its own.
+    pub async fn start_behind(kind: Kind, folder: PathBuf, door: Door) -> Self {
         std::fs::create_dir_all(&folder).expect("make a folder");
         let log = folder.join("registry.log");
         let mut registry = Self {

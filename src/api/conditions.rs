@@ -20,6 +20,8 @@ pub enum ConditionType {
     Promoted,
     /// The record lies beside the artifact.
     Recorded,
+    /// Every replica has the artifact and its tags. Absent where the policy lists none.
+    Replicated,
     /// The policy makes sense by itself and beside the others.
     Valid,
 }
@@ -36,6 +38,7 @@ impl ConditionType {
             Self::GatesPassed => "GatesPassed",
             Self::Promoted => "Promoted",
             Self::Recorded => "Recorded",
+            Self::Replicated => "Replicated",
             Self::Valid => "Valid",
         }
     }

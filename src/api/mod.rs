@@ -12,21 +12,24 @@ mod environment_policy;
 mod gate;
 mod policy_rule;
 mod promotion;
+mod signature;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
-    ArtifactSource, Baseline, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
-    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
+    ArtifactSource, Baseline, CloudProvider, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
+    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, ReplicaSource, Verification,
+    VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
-    AllowedFinding, EnvVar, Gate, GateType, MetricLimit, OnFailure, ReportFormat, ReportSpec,
-    Resources, Thresholds,
+    AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,
+    ReportSpec, Resources, Thresholds,
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
-    GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
-    RecordRef, WaitingStatus,
+    GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion, PromotionSpec,
+    PromotionStatus, RecordRef, ReplicaStatus, SignatureStatus, WaitingStatus,
 };
+pub use signature::{Keyless, Signature, SignatureMode, TrustSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

@@ -12,10 +12,13 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::copies::Copies;
 use super::rules::RuleChecks;
+use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
 use crate::effects::registry::{ManifestCache, Registries};
+use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
 
 /// How long a Job that was just created is believed to be there although the watch has not shown it.
@@ -69,6 +72,8 @@ pub(super) struct Context {
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
     pub manifests: ManifestCache,
+    /// Digests whose signature was verified a moment ago.
+    pub verified: VerifiedCache,
     /// Secrets that were read a moment ago.
     pub credentials: Credentials,
     /// Writes Events.
@@ -77,6 +82,8 @@ pub(super) struct Context {
     pub metrics: Metrics,
     /// Whether the rules of policies can be read.
     pub rule_checks: RuleChecks,
+    /// Copies that run beside the passes.
+    pub copies: Copies,
     /// Jobs that were created and that the watch has not shown yet.
     expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
@@ -92,6 +99,7 @@ impl Context {
         settings: Settings,
         stores: Stores,
         metrics: Metrics,
+        promotions: Triggers<Promotion>,
     ) -> Self {
         let reporter = Reporter {
             controller: "floe".to_owned(),
@@ -104,9 +112,11 @@ impl Context {
             stores,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
+            verified: VerifiedCache::default(),
             credentials: Credentials::default(),
             metrics,
             rule_checks: RuleChecks::default(),
+            copies: Copies::new(promotions),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
@@ -188,6 +198,7 @@ impl Context {
             known.let_go = Some(now());
         }
         lock(&self.failures).remove(uid);
+        self.copies.stop(uid);
     }
 
     /// Counts a failed pass, and says how long to wait: 1 s, doubling to 5 min.

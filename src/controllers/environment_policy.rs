@@ -21,7 +21,7 @@ use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::registry::{Reference, Registry};
 use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
 
@@ -162,7 +162,7 @@ async fn rebuild(
     };
     let access = match ctx
         .credentials
-        .access(&ctx.client, space, source, repository)
+        .access(&ctx.client, space, Place::of(source, repository))
         .await
     {
         Ok(access) => access,

@@ -1,6 +1,7 @@
 //! When floe runs: watches, controllers, leadership, stop.
 
 mod context;
+mod copies;
 mod environment_policy;
 mod environments;
 mod error;
@@ -10,8 +11,10 @@ mod observe;
 mod pass;
 mod perform;
 mod promotion;
+mod replicas;
 mod report;
 mod rules;
+mod signatures;
 mod watches;
 mod write;
 
@@ -166,7 +169,7 @@ async fn work(
             trigger(&to_promotions, promotions_of(policy, &known));
         },
     );
-    let from_jobs = promotion_triggers.clone();
+    let (from_jobs, from_copies) = (promotion_triggers.clone(), promotion_triggers.clone());
     let jobs = watches::start(api(&client, namespace), of_gates.clone(), move |job| {
         trigger(&from_jobs, request_of(job));
     });
@@ -186,7 +189,13 @@ async fn work(
     tracing::info!("caches are full");
     readiness.set(true);
 
-    let ctx = Arc::new(Context::new(client, options.settings, stores, metrics));
+    let ctx = Arc::new(Context::new(
+        client,
+        options.settings,
+        stores,
+        metrics,
+        from_copies,
+    ));
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
         .reconcile_on(triggered_promotions)

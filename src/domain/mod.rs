@@ -16,6 +16,8 @@ pub mod policy;
 pub mod reasons;
 pub mod rebuild;
 pub mod record;
+pub mod replicas;
 pub mod request;
+pub mod signature;
 pub mod status;
 pub mod verdict;

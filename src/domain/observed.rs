@@ -10,7 +10,9 @@ use super::decision::{Stage, TroubleKind};
 use super::gates::GateState;
 use super::plan::Plan;
 use super::policy::Environments;
+use super::replicas::{Replica, ReplicaState};
 use super::request::Request;
+use super::signature::ObservedSignature;
 
 /// Everything that a decision may depend on, besides the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +29,20 @@ pub struct Observed {
     pub target: Option<TagState>,
     /// Whether the registry holds the record of the promotion into the source environment.
     pub upstream_record: Option<bool>,
+    /// What was found out about the signatures of the plan's digest.
+    pub signature: Option<ObservedSignature>,
     /// Gates, by name.
     pub gates: BTreeMap<String, ObservedGate>,
     /// Earlier requests were looked through for results that count again; what they had is in `gates`.
     pub earlier_results: bool,
     /// The environment's write slot.
     pub claim: Claim,
-    /// The intent is stored in the status: digest of the policy under which it was stated.
-    pub intent: Option<String>,
+    /// Whether the target repository holds what is copied from another one.
+    pub target_copy: Option<TargetCopy>,
+    /// How far replicas are, by name: as the status has it, then as this pass has seen it.
+    pub replicas: BTreeMap<String, ReplicaState>,
+    /// The intent is stored in the status.
+    pub intent: Option<Stated>,
     /// What came of writing the tag.
     pub tag: Option<TagWrite>,
     /// What the search for a record of this request found.
@@ -77,6 +85,27 @@ pub enum TagState {
     Names(Digest),
     /// Nothing: a clean 404.
     Absent,
+}
+
+/// How far the copy from another repository is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TargetCopy {
+    /// It is under way.
+    Copying,
+    /// Everything that the digest is made of and everything that refers to it is there.
+    Complete,
+}
+
+/// What the intent in the status says, as far as decisions depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stated {
+    /// Digest of the policy under which it was stated.
+    pub policy: String,
+    /// The replicas that it names.
+    #[serde(default)]
+    pub replicas: Vec<Replica>,
 }
 
 /// A gate as it is known: from the status, when a verdict was stored, else from its Job.
@@ -178,14 +207,20 @@ pub enum Receipt {
     UpstreamRecord(bool),
     /// The plan is in the status.
     Pinned(Plan),
+    /// Signatures of the plan's digest were looked at.
+    Signature(ObservedSignature),
     /// Earlier requests were looked through for results; these count again.
     EarlierResults(BTreeMap<String, ObservedGate>),
     /// The gate's Job is there, or could not be made.
     Gate(String, ObservedGate),
     /// The write slot was asked for; these are the policies at that moment.
     Claim(Claim, Environments),
-    /// The intent is in the status, stated under the policy of this digest.
-    Intent(String),
+    /// The copy from another repository was looked at.
+    TargetCopy(TargetCopy),
+    /// Work on the replica of this name was looked at.
+    Replica(String, ReplicaState),
+    /// The intent is in the status.
+    Intent(Stated),
     /// The tag was written, or not.
     Tag(TagWrite),
     /// A record of this request was searched.
@@ -208,6 +243,7 @@ impl Observed {
             Receipt::Target(target) => self.target = Some(target),
             Receipt::UpstreamRecord(found) => self.upstream_record = Some(found),
             Receipt::Pinned(plan) => self.plan = Some(plan),
+            Receipt::Signature(found) => self.signature = Some(found),
             Receipt::EarlierResults(found) => {
                 self.earlier_results = true;
                 self.gates.extend(found);
@@ -219,7 +255,11 @@ impl Observed {
                 self.claim = claim;
                 self.environments = environments;
             }
-            Receipt::Intent(policy) => self.intent = Some(policy),
+            Receipt::TargetCopy(copy) => self.target_copy = Some(copy),
+            Receipt::Replica(name, state) => {
+                self.replicas.insert(name, state);
+            }
+            Receipt::Intent(stated) => self.intent = Some(stated),
             Receipt::Tag(write) => self.tag = Some(write),
             Receipt::OwnRecord(found) => {
                 if let OwnRecord::Ours(digest) = &found {

@@ -153,6 +153,12 @@ pub const REASONS: &[Reason] = &[
         advice: "",
     },
     Reason {
+        word: "SignatureInvalid",
+        ends: Ends::Failed,
+        meaning: "The policy asks for a signature of the artifact, and none of those beside it counts. No gate was started.",
+        advice: "Sign the digest with a key or identity of the policy (cosign sign), then promote again; the message says why each signature does not count.",
+    },
+    Reason {
         word: "GateFailed",
         ends: Ends::Failed,
         meaning: "A gate ran and said no.",
@@ -169,6 +175,18 @@ pub const REASONS: &[Reason] = &[
         ends: Ends::Failed,
         meaning: "A gate was still running at its timeout.",
         advice: "Make the check faster or raise timeout of the gate in the policy, then promote again.",
+    },
+    Reason {
+        word: "Copying",
+        ends: Ends::Waits,
+        meaning: "The artifact is being copied to where it must be before a tag is written: the environment's own repository, or a required replica.",
+        advice: "",
+    },
+    Reason {
+        word: "ReplicaUnavailable",
+        ends: Ends::WaitsAnHourThenFails,
+        meaning: "A replica that the policy requires cannot be brought up to date. Before the first tag is written, nothing is promoted without it; afterwards floe waits for it as long as it takes.",
+        advice: "See status.replicas of the Promotion for what is wrong there; mend it, or take required away in the policy.",
     },
     Reason {
         word: "EnvironmentBusy",
@@ -239,9 +257,11 @@ mod tests {
             | F::TagTaken { .. }
             | F::Downgrade { .. }
             | F::ArtifactUnsupported(_)
+            | F::SignatureInvalid { .. }
             | F::RegistryUnavailable(_)
             | F::RegistryDenied(_)
             | F::RegistryUntrusted(_)
+            | F::ReplicaUnavailable { .. }
             | F::GateFailed(_)
             | F::GateError(_)
             | F::GateTimedOut(_)
@@ -274,7 +294,11 @@ mod tests {
             },
             F::TagTaken {
                 tag: text(),
-                found: digest,
+                found: digest.clone(),
+            },
+            F::SignatureInvalid {
+                digest,
+                problem: text(),
             },
             F::Downgrade {
                 version: text(),
@@ -284,6 +308,10 @@ mod tests {
             F::RegistryUnavailable(text()),
             F::RegistryDenied(text()),
             F::RegistryUntrusted(text()),
+            F::ReplicaUnavailable {
+                name: text(),
+                problem: text(),
+            },
             F::GateFailed(Vec::new()),
             F::GateError(Vec::new()),
             F::GateTimedOut(Vec::new()),
@@ -305,6 +333,8 @@ mod tests {
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
+            | W::Copying { .. }
+            | W::Replica { .. }
             | W::EnvironmentBusy { .. }
             | W::EarlierOperator { .. } => (),
             W::Registry { kind, .. } => match kind {
@@ -344,6 +374,12 @@ mod tests {
             W::Gates {
                 running: Vec::new(),
                 not_passed: Vec::new(),
+            },
+            W::Copying { to: Vec::new() },
+            W::Replica {
+                name: text(),
+                problem: text(),
+                next_try: at,
             },
             W::EnvironmentBusy { holder: text() },
             W::EarlierOperator { until: at },

@@ -12,3 +12,5 @@ pub mod lease;
 pub mod ledger;
 pub mod records;
 pub mod registry;
+pub mod replication;
+pub mod signatures;

@@ -12,11 +12,14 @@ use floe::domain::decide::decide;
 use floe::domain::decision::Decision;
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
-    Claim, Observed, ObservedGate, OwnRecord, Source, TagState, TagWrite, Trouble, WaitingSince,
+    Claim, Observed, ObservedGate, OwnRecord, Source, Stated, TagState, TagWrite, TargetCopy,
+    Trouble, WaitingSince,
 };
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
+use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use floe::domain::verdict::planned_gates;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -56,8 +59,11 @@ struct Facts {
     source: Option<Value>,
     target: Option<String>,
     upstream_record: Option<bool>,
+    signature: Option<SignatureWord>,
     earlier_results: bool,
     gates: BTreeMap<String, Value>,
+    target_copy: Option<TargetCopy>,
+    replicas: BTreeMap<String, ReplicaState>,
     claim: Option<Value>,
     intent: Option<IntentWord>,
     tag: Option<TagWrite>,
@@ -87,6 +93,18 @@ enum IntentWord {
     Stated,
     /// Under the policy as it was before an edit.
     StatedUnderAnEarlierPolicy,
+}
+
+/// What was found out about the signatures of the plan's digest.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum SignatureWord {
+    /// One counts.
+    Verified,
+    /// One counted, under the policy as it was before an edit.
+    VerifiedUnderAnEarlierPolicy,
+    /// None counts, and why.
+    Invalid(String),
 }
 
 /// Parts of a policy that are not in its spec.
@@ -196,7 +214,15 @@ impl Facts {
             .map(|pinned| pinned.plan(&request, &environments, now))
             .transpose()?;
         let to = environments.get(&request.to);
+        let stated = to.map_or_else(Stated::default, |environment| Stated {
+            policy: environment.policy_digest.to_string(),
+            replicas: environment.replicas_of(ARTIFACT).to_vec(),
+        });
         let policy = to.map(|environment| environment.policy_digest.to_string());
+        let rule = to.and_then(|environment| environment.signature.as_ref());
+        let signature = self
+            .signature
+            .map(|word| word.observed(rule.map(|rule| rule.digest.clone())));
         let gates = self
             .gates
             .into_iter()
@@ -218,10 +244,16 @@ impl Facts {
                 .claim
                 .map_or(Ok(Claim::Unasked { left_over: false }), claim)?,
             intent: self.intent.map(|word| match word {
-                IntentWord::Stated => policy.unwrap_or_default(),
-                IntentWord::StatedUnderAnEarlierPolicy => "sha256:earlier".to_owned(),
+                IntentWord::Stated => stated,
+                IntentWord::StatedUnderAnEarlierPolicy => Stated {
+                    policy: "sha256:earlier".to_owned(),
+                    replicas: Vec::new(),
+                },
             }),
+            target_copy: self.target_copy,
+            replicas: self.replicas,
             upstream_record: self.upstream_record,
+            signature,
             earlier_results: self.earlier_results,
             tag: self.tag,
             own_record: self.own_record,
@@ -235,6 +267,24 @@ impl Facts {
             plan,
             gates,
         })
+    }
+}
+
+impl SignatureWord {
+    fn observed(self, rule: Option<Digest>) -> ObservedSignature {
+        let earlier = Digest::of(b"an earlier rule");
+        let (rule, problem) = match self {
+            Self::Verified => (rule.unwrap_or(earlier), None),
+            Self::VerifiedUnderAnEarlierPolicy => (earlier, None),
+            Self::Invalid(problem) => (rule.unwrap_or(earlier), Some(problem)),
+        };
+        ObservedSignature {
+            rule,
+            verified: problem.is_none(),
+            by: Vec::new(),
+            count: i64::from(problem.is_none()),
+            problem,
+        }
     }
 }
 

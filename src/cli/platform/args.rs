@@ -201,6 +201,10 @@ pub(in crate::cli) struct PromoteArguments {
     /// Go through everything, gates included, and write nothing to the registry.
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+    /// Wait also until every replica that the EnvironmentPolicy lists has the artifact and its tags. Without it
+    /// only required replicas are waited for, as part of the promotion.
+    #[arg(long, conflicts_with_all = ["no_wait", "dry_run"])]
+    pub(in crate::cli) sync_registries: bool,
     #[command(flatten)]
     pub(in crate::cli) request: RequestArguments,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::gate_block;
 use super::present::{Present, promotion_name};
-use super::view::PromotionView;
+use super::view::{PromotionView, SignatureView};
 use super::words::{age, or_dash, span};
 use crate::effects::clock;
 
@@ -30,14 +30,22 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
     field("why", ended_because(view));
     field("waits", waiting(view, now));
     field("digest", view.digest.clone());
+    field("signed", view.signature.as_ref().map(signed));
     field(
         "source",
-        view.repository
+        view.source_repository
             .as_ref()
+            .or(view.repository.as_ref())
             .zip(view.source_tag.as_ref())
             .map(|(repository, tag)| format!("{repository}:{tag}")),
     );
     field(if promoted(view) { "tags" } else { "writes" }, tags(view));
+    field(
+        "into",
+        view.repository
+            .clone()
+            .filter(|_| view.source_repository.is_some()),
+    );
     field("record", view.record.clone());
     field("asked by", Some(requested(view, now)));
     field("retry of", view.retry_of.clone());
@@ -50,6 +58,13 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
             .max();
         for gate in &view.gates {
             lines.extend(gate_block::lines(gate, widest.unwrap_or_default(), wide));
+        }
+    }
+    if !view.replicas.is_empty() {
+        lines.push("Replicas".to_owned());
+        for replica in &view.replicas {
+            lines.push(format!("  {}", replica.line(now)));
+            lines.push(format!("      {}", replica.repository));
         }
     }
     lines.extend(view.next.as_ref().map(|next| format!("Next: {next}")));
@@ -68,6 +83,13 @@ fn tags(view: &PromotionView) -> Option<String> {
     }
     let (tag, latest) = view.tag.as_ref().zip(view.latest_tag.as_ref())?;
     Some(format!("{tag}, {latest}"))
+}
+
+fn signed(signature: &SignatureView) -> String {
+    match &signature.message {
+        None => format!("by {}", signature.by.join(", ")),
+        Some(why) => format!("not proven: {why}"),
+    }
 }
 
 fn way(view: &PromotionView) -> String {

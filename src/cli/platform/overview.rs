@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use super::view::{PromotionView, ended};
+use super::view::{PromotionView, ended, replicas_behind};
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, LedgerEntry, Promotion, find_condition,
 };
@@ -21,6 +21,9 @@ pub(super) struct Overview {
     pub(super) pending: Vec<PromotionView>,
     /// Promotions that failed and that nothing has followed yet, the newest first.
     pub(super) failed: Vec<PromotionView>,
+    /// Promotions that succeeded and whose replicas are not up to date, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) replicating: Vec<PromotionView>,
 }
 
 /// One artifact in one environment.
@@ -78,11 +81,19 @@ impl Overview {
             .cloned()
             .collect();
         failed.sort_by_key(|view| std::cmp::Reverse(view.finished_at));
+        let mut replicating: Vec<PromotionView> = promotions
+            .iter()
+            .zip(&views)
+            .filter(|(promotion, _)| replicas_behind(promotion))
+            .map(|(_, view)| view.clone())
+            .collect();
+        replicating.sort_by_key(|view| std::cmp::Reverse(view.finished_at));
         Self {
             namespace: namespace.to_owned(),
             environments,
             pending,
             failed,
+            replicating,
         }
     }
 }

@@ -52,6 +52,12 @@ impl Overview {
             let rows = promotions_table(&self.pending, "FOR", now, since);
             sections.push(format!("Pending\n{rows}"));
         }
+        if !self.replicating.is_empty() {
+            sections.push(format!(
+                "Replicas behind\n{}",
+                replicas_table(&self.replicating, now)
+            ));
+        }
         if !self.failed.is_empty() {
             sections.push(self.failures(wide, now));
         }
@@ -111,6 +117,23 @@ fn environments_table(rows: &[Row], wide: bool, now: Timestamp) -> String {
         cells
     };
     table(&header, rows.iter().map(cells).collect())
+}
+
+fn replicas_table(views: &[PromotionView], now: Timestamp) -> String {
+    let header = ["PROMOTION", "VERSION", "TO", "REPLICA"];
+    let rows = views.iter().flat_map(|view| {
+        let behind = view.replicas.iter();
+        let behind = behind.filter(|replica| replica.state != "Replicated");
+        behind.map(|replica| {
+            vec![
+                view.name.clone(),
+                view.version.clone(),
+                view.to.clone(),
+                replica.line(now),
+            ]
+        })
+    });
+    table(&header, rows.collect())
 }
 
 fn promotions_table(

@@ -70,6 +70,7 @@ fn not_there(artifact: &Named) -> Failure {
     )
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 fn failed(error: RegistryError) -> Failure {
     match error.kind() {
         ErrorKind::Denied => {

@@ -91,12 +91,26 @@ pub enum FailureReason {
     },
     /// The manifest is too large, of schema 1 or of an unknown type.
     ArtifactUnsupported(String),
+    /// No signature of the artifact counts, and the policy asks for one.
+    SignatureInvalid {
+        /// Digest of the artifact.
+        digest: Digest,
+        /// What was found instead.
+        problem: String,
+    },
     /// The registry did not answer for an hour.
     RegistryUnavailable(String),
     /// The registry refused the credentials for ten minutes.
     RegistryDenied(String),
     /// The certificate was not trusted for ten minutes.
     RegistryUntrusted(String),
+    /// A required replica could not be brought up to date for an hour.
+    ReplicaUnavailable {
+        /// Its name.
+        name: String,
+        /// What went wrong last.
+        problem: String,
+    },
     /// A gate said no.
     GateFailed(Vec<GateVerdict>),
     /// A gate could not be run.
@@ -144,9 +158,11 @@ impl FailureReason {
             Self::TagTaken { .. } => "TagTaken",
             Self::Downgrade { .. } => "Downgrade",
             Self::ArtifactUnsupported(_) => "ArtifactUnsupported",
+            Self::SignatureInvalid { .. } => "SignatureInvalid",
             Self::RegistryUnavailable(_) => "RegistryUnavailable",
             Self::RegistryDenied(_) => "RegistryDenied",
             Self::RegistryUntrusted(_) => "RegistryUntrusted",
+            Self::ReplicaUnavailable { .. } => "ReplicaUnavailable",
             Self::GateFailed(_) => "GateFailed",
             Self::GateError(_) => "GateError",
             Self::GateTimedOut(_) => "GateTimedOut",
@@ -219,6 +235,10 @@ impl fmt::Display for FailureReason {
                 f,
                 "the environment holds version {current}, and {version} is not above it: use a Rollback, or versionOrder: Any"
             ),
+            Self::SignatureInvalid { digest, problem } => write!(
+                f,
+                "the signature of {digest} was not proven, so no gate was started: {problem}. Sign the digest (cosign sign) with a key or identity of the policy, then make a new Promotion"
+            ),
             Self::RegistryUnavailable(problem) => {
                 write!(f, "the registry could not be used for an hour: {problem}")
             }
@@ -229,6 +249,10 @@ impl fmt::Display for FailureReason {
             Self::RegistryUntrusted(problem) => write!(
                 f,
                 "the registry's certificate was not trusted for 10 minutes: {problem}"
+            ),
+            Self::ReplicaUnavailable { name, problem } => write!(
+                f,
+                "the required replica '{name}' could not be brought up to date for an hour, and nothing was tagged: {problem}"
             ),
             Self::GateFailed(gates) | Self::GateError(gates) | Self::GateTimedOut(gates) => {
                 let gates: Vec<String> = gates

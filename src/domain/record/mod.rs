@@ -15,8 +15,12 @@ use super::artifact::Digest;
 use super::observed::OwnRecord;
 use super::plan::Plan;
 use super::request::Request;
-use crate::api::{GateStatus, Intent, PromotionStatus};
-pub use statement::{Artifact, Gate, Operator, Policy, Predicate, Previous, Statement, Subject};
+use crate::api::{
+    GateStatus, Intent, PlannedReplica, PromotionStatus, SignatureMode, SignatureStatus,
+};
+pub use statement::{
+    Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,
+};
 
 /// Media type of the statement, and artifact type of the referrer that holds it (in-toto, `envelope.md`).
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
@@ -108,6 +112,7 @@ pub fn statement(
         reason: request.reason.clone(),
         requested_at: request.created_at,
         decided_at: intent.decided_at.0,
+        signature: status.signature.as_ref().map(signature),
         gates: status.gates.iter().map(gate).collect(),
         policy: Policy {
             generation: intent.policy.generation,
@@ -118,6 +123,7 @@ pub fn statement(
             digest: before.digest.clone(),
             record: before.record.clone(),
         }),
+        replicas: intent.replicas.iter().map(replica).collect(),
         result: "Promoted".to_owned(),
     };
     let statement = Statement {
@@ -183,6 +189,28 @@ pub fn promoted_into(
     })
 }
 
+fn replica(planned: &PlannedReplica) -> Replica {
+    Replica {
+        name: planned.name.clone(),
+        repository: planned.repository.clone(),
+        required: planned.required,
+    }
+}
+
+fn signature(found: &SignatureStatus) -> Signature {
+    let mode = match found.mode {
+        SignatureMode::Off => "Off",
+        SignatureMode::Warn => "Warn",
+        SignatureMode::Enforce => "Enforce",
+    };
+    Signature {
+        mode: mode.to_owned(),
+        verified: found.verified,
+        by: found.by.clone(),
+        problem: found.message.clone(),
+    }
+}
+
 fn gate(gate: &GateStatus) -> Gate {
     let warned = gate.outcome == "Warned";
     Gate {
@@ -231,6 +259,7 @@ mod tests {
                 from: Some("dev".to_owned()),
                 to: "staging".to_owned(),
                 repository: "r.example/app".parse().unwrap(),
+                source_repository: None,
                 source_tag: "v1.2.3-dev".parse().unwrap(),
                 tag: "v1.2.3-staging".parse().unwrap(),
                 latest_tag: "latest-staging".parse().unwrap(),
@@ -248,6 +277,11 @@ mod tests {
             previous: None,
             operator_version: "0.1.0".to_owned(),
             operator_instance: "floe-0".to_owned(),
+            replicas: vec![PlannedReplica {
+                name: "west".to_owned(),
+                repository: "west.example/app".to_owned(),
+                required: true,
+            }],
         };
         (
             Request::of(&promotion),
@@ -274,6 +308,7 @@ mod tests {
         assert!(!text.contains("null"), "{text}");
         let typed: Statement = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(typed.predicate.gates.len(), status.gates.len());
+        assert_eq!(typed.predicate.replicas.len(), intent.replicas.len());
         let seen = read(&bytes, &plan.digest).unwrap();
         assert_eq!(
             (seen.id.as_str(), seen.requested_by.as_deref()),

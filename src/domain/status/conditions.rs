@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::replicas::replicated;
 use super::shortened;
 use crate::api::{ConditionType, PromotionStatus, find_condition};
 use crate::domain::decision::{Decision, Outcome, Stage};
@@ -61,7 +62,16 @@ pub(super) fn conditions(
             )
         }
     };
-    let facts = facts(before, decision, status);
+    let facts = facts(before, observed, decision, status);
+    let failed = matches!(decision.outcome, Some(Outcome::Failed(_)));
+    let replicas = replicated(&status.replicas, failed).map(|(status, reason, message)| {
+        let said = Said {
+            status,
+            reason,
+            message,
+        };
+        (ConditionType::Replicated, said)
+    });
     let heads = [
         (ConditionType::Ready, ready),
         (ConditionType::Reconciling, reconciling),
@@ -71,12 +81,14 @@ pub(super) fn conditions(
     heads
         .into_iter()
         .chain(facts)
+        .chain(replicas)
         .map(|(kind, said)| condition(&before.conditions, generation, kind, said, now))
         .collect()
 }
 
 fn facts(
     before: &PromotionStatus,
+    observed: &Observed,
     decision: &Decision,
     status: &PromotionStatus,
 ) -> Vec<(ConditionType, Said<'static>)> {
@@ -115,12 +127,14 @@ fn facts(
     let promoted = matches!(decision.outcome, Some(Outcome::Promoted));
     let was_recorded = before.audit.is_some();
     vec![
-        fact(
-            ConditionType::SourceVerified,
-            plan.is_some(),
-            named("the source tag names"),
-            "the source has not been resolved",
-        ),
+        source_verified(status, decision, observed).unwrap_or_else(|| {
+            fact(
+                ConditionType::SourceVerified,
+                plan.is_some(),
+                named("the source tag names"),
+                "the source has not been resolved",
+            )
+        }),
         fact(
             ConditionType::GatesPassed,
             gates_passed,
@@ -144,6 +158,47 @@ fn facts(
             "no record has been written",
         ),
     ]
+}
+
+/// What the signatures say of the source, when the policy asks for one.
+fn source_verified(
+    status: &PromotionStatus,
+    decision: &Decision,
+    observed: &Observed,
+) -> Option<(ConditionType, Said<'static>)> {
+    let plan = status.plan.as_ref()?;
+    let said = |status, reason, message| {
+        let said = Said {
+            status,
+            reason,
+            message,
+        };
+        Some((ConditionType::SourceVerified, said))
+    };
+    match &status.signature {
+        Some(signature) if signature.verified => {
+            let by = signature.by.join(", ");
+            let names = format!("the source tag names {}, signed by {by}", plan.digest);
+            said("True", "Done", names)
+        }
+        Some(signature) => {
+            let why = signature.message.clone().unwrap_or_default();
+            said(
+                "False",
+                "SignatureInvalid",
+                format!("{}: {why}", plan.digest),
+            )
+        }
+        None if decision.stage.is_final() => None,
+        None => {
+            let route = observed.plan.as_ref().map(|plan| &plan.route);
+            let environment = route.and_then(|route| observed.environments.get(&route.to));
+            let rule = environment.and_then(|environment| environment.signature.as_ref());
+            rule.filter(|rule| rule.asks())?;
+            let open = "its signatures have not been looked at";
+            said("Unknown", "NotYet", open.to_owned())
+        }
+    }
 }
 
 fn success_message(observed: &Observed, outcome: &Outcome) -> String {
@@ -176,6 +231,7 @@ fn doing(stage: Stage) -> &'static str {
     match stage {
         Stage::Resolving => "resolving the source tag",
         Stage::Gating => "starting gates",
+        Stage::Copying => "copying the artifact to where it must be before it is tagged",
         Stage::Writing => "writing the environment's tag",
         Stage::Recording => "writing the record",
         Stage::Publishing => "moving latest",

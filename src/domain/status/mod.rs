@@ -2,6 +2,8 @@
 
 mod conditions;
 mod gates;
+mod replicas;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -9,12 +11,15 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use gates::{digest_label, earlier_results, sign, stored_results};
+pub use replicas::{stated, stored_replicas};
+pub use signature::stored_signature;
 
 use super::decision::{Decision, Stage};
 use super::observed::Observed;
 use crate::api::{Intent, PromotionStatus, RecordRef, WaitingStatus};
 use conditions::conditions;
 use gates::gates_of;
+use replicas::replicas_of;
 
 /// Longest message of a condition or gate, in characters.
 const MESSAGE_MAX: usize = 1000;
@@ -32,6 +37,12 @@ pub fn status_of(
         (Stage::Recording | Stage::Publishing | Stage::Succeeded, Some(_)) => before.gates.clone(),
         _ => gates_of(before, observed),
     };
+    let signature = match (decision.stage, &before.intent) {
+        (Stage::Recording | Stage::Publishing | Stage::Succeeded, Some(_)) => {
+            before.signature.clone()
+        }
+        _ => signature::signature_of(before, observed),
+    };
     let record = observed.record.as_ref().or_else(|| ledger_record(observed));
     let mut status = PromotionStatus {
         observed_generation: generation,
@@ -42,6 +53,7 @@ pub fn status_of(
             .as_ref()
             .map(crate::domain::plan::Plan::to_status)
             .or_else(|| before.plan.clone()),
+        signature,
         gate_summary: (!gates.is_empty())
             .then(|| gates.iter().map(|gate| sign(&gate.outcome)).collect()),
         gates,
@@ -56,6 +68,7 @@ pub fn status_of(
                 record: digest.to_string(),
             })
             .or_else(|| before.audit.clone()),
+        replicas: replicas_of(before, observed, decision, now),
         finished_at: before
             .finished_at
             .clone()

@@ -37,6 +37,12 @@ pub enum Problem {
         /// What happened.
         why: String,
     },
+    /// There is nothing to log in with: an object is missing or says too little. Somebody has to mend it.
+    #[error("{why}")]
+    NoCredentials {
+        /// What is missing, and where.
+        why: String,
+    },
     /// The certificate of the registry is not trusted, or the configured CA cannot be read.
     #[error("{why}")]
     Untrusted {
@@ -99,6 +105,8 @@ pub enum ErrorKind {
     Unavailable,
     /// See [`Problem::Denied`]; waits as `RegistryDenied`.
     Denied,
+    /// See [`Problem::NoCredentials`]; waits as `CredentialsMissing`.
+    NoCredentials,
     /// See [`Problem::Untrusted`]; waits as `RegistryUntrusted`.
     Untrusted,
     /// See [`Problem::Unreadable`].
@@ -121,6 +129,7 @@ impl ErrorKind {
         match self {
             Self::Unavailable => "RegistryUnavailable",
             Self::Denied => "RegistryDenied",
+            Self::NoCredentials => "CredentialsMissing",
             Self::Untrusted => "RegistryUntrusted",
             Self::Unreadable => "RegistryUnreadable",
             Self::TooLarge => "RegistryTooLarge",
@@ -133,7 +142,11 @@ impl ErrorKind {
 }
 
 impl RegistryError {
-    pub(super) fn new(action: &'static str, subject: impl Into<String>, problem: Problem) -> Self {
+    pub(in crate::effects) fn new(
+        action: &'static str,
+        subject: impl Into<String>,
+        problem: Problem,
+    ) -> Self {
         Self {
             action,
             subject: subject.into(),
@@ -146,6 +159,7 @@ impl RegistryError {
         match self.problem {
             Problem::Unavailable { .. } => ErrorKind::Unavailable,
             Problem::Denied { .. } => ErrorKind::Denied,
+            Problem::NoCredentials { .. } => ErrorKind::NoCredentials,
             Problem::Untrusted { .. } => ErrorKind::Untrusted,
             Problem::Unreadable { .. } => ErrorKind::Unreadable,
             Problem::TooLarge { .. } => ErrorKind::TooLarge,

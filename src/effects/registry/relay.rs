@@ -164,7 +164,12 @@ impl Progress {
                 && !self.complete.load(Ordering::Acquire)
                 && !self.reading.load(Ordering::Acquire);
             seen = moved;
-            if stalled || pace::now() >= deadline {
+            let too_late = pace::now() >= deadline;
+            if too_late && self.reading.load(Ordering::Acquire) {
+                let why = format!("no more comes after {moved} bytes within the time limit");
+                self.fail(Problem::unavailable(why));
+            }
+            if stalled || too_late {
                 return Err(Problem::Unavailable {
                     why: format!("it takes no more after {moved} bytes within the time limit"),
                     retry_after: None,

@@ -201,7 +201,16 @@ async fn a_copy_that_is_given_up_cancels_its_uploads() {
     {
         let copying = two.copy(&root);
         tokio::pin!(copying);
-        while two.open_uploads() < 2 {
+        let read = || {
+            let store = two.from.store();
+            let blobs = store
+                .log
+                .iter()
+                .filter(|asked| asked.path.contains("/blobs/"));
+            blobs.count()
+        };
+        // Each is read after its upload was opened.
+        while read() < 3 {
             let step = tokio::time::timeout(Duration::from_millis(5), &mut copying);
             assert!(step.await.is_err());
         }

@@ -82,6 +82,16 @@ impl Two {
         copy_graph(from, to, root.digest(), &CopyOptions::default()).await
     }
 
+    /// One thing after the other.
+    async fn copy_in_order(&self, root: &RawManifest) -> Result<CopyReport, RegistryError> {
+        let (from, to) = self.places();
+        let options = CopyOptions {
+            side_by_side: 1,
+            ..CopyOptions::default()
+        };
+        copy_graph(from, to, root.digest(), &options).await
+    }
+
     async fn missing(&self, root: &RawManifest) -> Vec<Missing> {
         let (from, to) = self.places();
         let options = CopyOptions::default();
@@ -160,10 +170,10 @@ impl Two {
         }
         let tag = subject.digest().referrers_tag().to_string();
         let old = store.tags.get(&(SOURCE.to_owned(), tag.clone())).cloned();
-        let old = old.map(|digest| store.manifests[&(SOURCE.to_owned(), digest)].0.clone());
+        let old = old.and_then(|digest| store.manifests.remove(&(SOURCE.to_owned(), digest)));
         let mut index: Value = old.map_or_else(
             || json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}),
-            |bytes| serde_json::from_slice(&bytes).unwrap(),
+            |(bytes, _)| serde_json::from_slice(&bytes).unwrap(),
         );
         let entries = index["manifests"].as_array_mut().unwrap();
         entries.extend(referrers.iter().map(|referrer| entry(referrer)));

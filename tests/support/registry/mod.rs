@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 pub(crate) use lies::{Lie, On};
-pub(crate) use store::{PASSWORD, Store, USER, error, reply};
+pub(crate) use store::{Logged, PASSWORD, Store, USER, error, reply};
 pub(crate) use wire::{Cut, certificate};
 
 /// How the registry wants to be asked.

@@ -268,7 +268,9 @@ impl Store {
                 .iter()
                 .filter(ours)
                 .any(|layer| !there(layer, false))
-            || parts("manifests").iter().any(|entry| !there(entry, true))
+            || parts("manifests")
+                .iter()
+                .any(|entry| !there(entry, true) && !there(entry, false))
     }
 
     /// Takes the blob from another repository, when it is asked to and the token allows it.

@@ -7,10 +7,11 @@ use floe::domain::artifact::Digest;
 use floe::domain::decision::{Action, TroubleKind};
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
-    Claim, Observed, ObservedGate, OwnRecord, Receipt, Source, TagState, TagWrite, Trouble,
+    Claim, Observed, ObservedGate, OwnRecord, Receipt, Source, Stated, TagState, TagWrite, Trouble,
 };
 use floe::domain::plan::Plan;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use floe::domain::verdict::{counting_again, planned_gates};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,6 +32,7 @@ impl World {
         self.never(asked, action, observed);
         if *action == Action::WriteTag && self.refuses_tag(asked).is_none() {
             self.every_gate_has_passed(asked);
+            self.is_signed();
         }
         let at_registry = asks_registry(action);
         match fate {
@@ -70,14 +72,19 @@ impl World {
                 | Action::ReadTarget
                 | Action::FindUpstreamRecord
                 | Action::FindOwnRecord
+                | Action::VerifySignature
                 | Action::FindEarlierResults
         );
         let harmless = reads || matches!(action, Action::PinPlan | Action::StartGate(_));
         assert!(!dry_run || harmless, "a dry run does {action:?}");
+        let behind_the_end = matches!(action, Action::TagReplica(_) | Action::MoveReplicaLatest(_));
         assert!(
-            self.asked[asked].ended.is_none(),
+            self.asked[asked].ended.is_none() || behind_the_end,
             "an ended request does {action:?}"
         );
+        if matches!(action, Action::StartGate(_)) {
+            self.is_signed();
+        }
         match action {
             Action::StateIntent
             | Action::WriteTag
@@ -124,7 +131,18 @@ impl World {
                 );
                 assert_eq!(recorded(), 0, "a second record");
             }
-            Action::MoveLatest => assert_eq!(recorded(), 1, "latest before the record"),
+            Action::MoveLatest => {
+                assert_eq!(recorded(), 1, "latest before the record");
+                self.required_replicas_are_tagged(asked);
+            }
+            Action::MoveReplicaLatest(_) => {
+                let ledger = self.ledger();
+                let mut known = ledger.current.iter().chain(&ledger.history);
+                assert!(
+                    known.any(|entry| entry.uid.as_deref() == Some(uid)),
+                    "latest of a replica before the ledger"
+                );
+            }
             Action::Settle => assert_eq!(
                 self.tags.get(plan().route.latest_tag.as_str()),
                 Some(&plan().digest),
@@ -162,8 +180,13 @@ impl World {
                 self.asked[asked].plan = Some(plan.clone());
                 Receipt::Pinned(plan)
             }
+            Action::VerifySignature => Receipt::Signature(self.verdict_on_signature()),
             Action::FindEarlierResults => Receipt::EarlierResults(self.earlier_results(asked)),
             Action::StartGate(name) => self.start(asked, name),
+            Action::CopyToTarget => self.copy_to_target(asked),
+            Action::CopyToReplica(name)
+            | Action::TagReplica(name)
+            | Action::MoveReplicaLatest(name) => self.at_replica(asked, action, name, observed),
             Action::Claim => {
                 let claim = self.claim(asked);
                 Receipt::Claim(claim, self.environments())
@@ -173,10 +196,16 @@ impl World {
                 Receipt::Claim(claim, self.environments())
             }
             Action::StateIntent => {
-                let policy = self.policy_digest();
-                self.asked[asked].intent = Some(policy.clone());
+                let environments = self.environments();
+                let environment = environments.get(&self.to).expect("a policy");
+                let stated = Stated {
+                    policy: environment.policy_digest.to_string(),
+                    replicas: environment.replicas_of("app").to_vec(),
+                };
+                self.asked[asked].intent = Some(stated.clone());
                 self.asked[asked].verdicts = observed.gates.clone();
-                Receipt::Intent(policy)
+                self.asked[asked].signature.clone_from(&observed.signature);
+                Receipt::Intent(stated)
             }
             Action::WriteTag => Receipt::Tag(self.write_tag(asked)),
             Action::FindOwnRecord => Receipt::OwnRecord(self.own_record(asked)),
@@ -191,6 +220,26 @@ impl World {
                 self.settle(asked);
                 Receipt::Settled
             }
+        }
+    }
+
+    /// Nothing is written without the signature that the policy asks for, nor is a gate started.
+    fn is_signed(&self) {
+        let good = self.key.is_none_or(|key| self.signed_with.contains(&key));
+        assert!(good, "without the signature that the policy asks for");
+    }
+
+    fn verdict_on_signature(&self) -> ObservedSignature {
+        let environments = self.environments();
+        let environment = environments.get(&self.to).expect("a policy");
+        let rule = environment.signature.as_ref().expect("it asks for one");
+        let verified = self.key.is_some_and(|key| self.signed_with.contains(&key));
+        ObservedSignature {
+            rule: rule.digest.clone(),
+            verified,
+            by: Vec::new(),
+            count: i64::from(verified),
+            problem: (!verified).then(|| "nobody has signed it".to_owned()),
         }
     }
 
@@ -387,6 +436,7 @@ impl World {
             .filter(|(_, written)| *written == tag)
             .count();
         assert_eq!(before, 0, "the tag is written twice");
+        self.everything_is_copied(asked);
         self.puts.push((asked, tag.clone()));
         self.tags.insert(tag, plan.digest);
     }
@@ -438,6 +488,8 @@ fn asks_registry(action: &Action) -> bool {
         Action::ReadSource
         | Action::ReadTarget
         | Action::FindUpstreamRecord
+        | Action::CopyToTarget
+        | Action::VerifySignature
         | Action::WriteTag
         | Action::FindOwnRecord
         | Action::WriteRecord
@@ -445,6 +497,9 @@ fn asks_registry(action: &Action) -> bool {
         Action::PinPlan
         | Action::FindEarlierResults
         | Action::StartGate(_)
+        | Action::CopyToReplica(_)
+        | Action::TagReplica(_)
+        | Action::MoveReplicaLatest(_)
         | Action::Claim
         | Action::ReleaseClaim
         | Action::StateIntent

@@ -4,20 +4,24 @@
 //! a second time, in other words: nothing here asks `decide`.
 
 mod effects;
+mod replicas;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use floe::api::{
     ArtifactSource, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus, Gate,
-    GateType, LedgerArtifact, LedgerEntry, OnFailure, VersionOrder,
+    GateType, LedgerArtifact, LedgerEntry, OnFailure, Signature, SignatureMode, TrustSource,
+    VersionOrder,
 };
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Outcome, TroubleKind};
 use floe::domain::gates::GateOutcome;
-use floe::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
+use floe::domain::observed::{Claim, Observed, ObservedGate, Stated, WaitingSince};
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
+use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -53,10 +57,30 @@ pub(crate) struct GateModel {
 pub(crate) struct Asked {
     pub request: Request,
     pub plan: Option<Plan>,
-    pub intent: Option<String>,
+    pub intent: Option<Stated>,
     pub verdicts: BTreeMap<String, ObservedGate>,
+    pub replicas: BTreeMap<String, ReplicaState>,
+    pub signature: Option<ObservedSignature>,
     pub waiting: Option<WaitingSince>,
     pub ended: Option<Outcome>,
+    /// It has ended and is no longer looked at.
+    pub over: bool,
+}
+
+/// A replica, and how it behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaModel {
+    pub required: bool,
+    /// A copy takes longer than a pass.
+    pub slow: bool,
+    /// It cannot be reached between these times.
+    pub down: (Timestamp, Timestamp),
+    /// What it holds.
+    pub held: BTreeSet<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, Digest>,
+    /// Slow copies that were begun, and until when they take.
+    begun: BTreeMap<String, Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +114,10 @@ pub(crate) struct World {
     pub to: String,
     pub version_order: VersionOrder,
     pub gates: BTreeMap<String, GateModel>,
+    /// Number of the key whose signature the policy asks for.
+    pub key: Option<u32>,
+    /// Keys with which everything is signed.
+    pub signed_with: BTreeSet<u32>,
     pub tags: BTreeMap<String, Digest>,
     pub asked: Vec<Asked>,
     /// What the ledger of each environment holds.
@@ -98,6 +126,12 @@ pub(crate) struct World {
     pub late: Vec<(Timestamp, usize)>,
     /// Tags that were put, by request.
     pub puts: Vec<(usize, String)>,
+    /// The environment has another repository than the one it takes from.
+    pub another_repository: bool,
+    /// What was copied into that other repository.
+    pub copied: BTreeSet<String>,
+    /// Replicas of the environment.
+    pub replicas: BTreeMap<String, ReplicaModel>,
     jobs: Vec<Job>,
     records: Vec<Record>,
     generation: i64,
@@ -115,6 +149,8 @@ impl World {
             to: to.to_owned(),
             version_order,
             gates: BTreeMap::new(),
+            key: None,
+            signed_with: BTreeSet::new(),
             tags: BTreeMap::new(),
             asked: Vec::new(),
             ledgers: ["dev", "prod"]
@@ -122,9 +158,22 @@ impl World {
                 .into(),
             late: Vec::new(),
             puts: Vec::new(),
+            another_repository: false,
+            copied: BTreeSet::new(),
+            replicas: BTreeMap::new(),
             jobs: Vec::new(),
             records: Vec::new(),
             generation: 1,
+        }
+    }
+
+    /// The policy asks for the signature of another key.
+    pub(crate) fn change_key(&mut self, signed: bool) {
+        let key = self.key.map_or(0, |key| key + 1);
+        self.edit_policy(|_| {});
+        self.key = Some(key);
+        if signed {
+            self.signed_with.insert(key);
         }
     }
 
@@ -201,7 +250,9 @@ impl World {
     /// When the world changes by itself.
     pub(crate) fn next_change(&self) -> Option<Timestamp> {
         let jobs = self.jobs.iter().map(|job| job.ends);
+        let copies = self.replicas.values().flat_map(|one| one.begun.values());
         jobs.chain(self.late.iter().map(|(at, _)| *at))
+            .chain(copies.copied())
             .filter(|at| *at > self.now)
             .min()
     }
@@ -226,8 +277,11 @@ impl World {
             plan,
             intent,
             verdicts,
+            replicas,
+            signature,
             waiting,
-            ended: _,
+            ended,
+            over: _,
         } = self.asked[asked].clone();
         let mut gates: BTreeMap<String, ObservedGate> = self
             .jobs
@@ -245,17 +299,20 @@ impl World {
             source: None,
             target: None,
             upstream_record: None,
+            signature,
             earlier_results: false,
             gates,
             claim: Claim::Unasked {
                 left_over: self.claim_of(asked),
             },
             intent,
+            target_copy: None,
+            replicas,
             tag: None,
             own_record: None,
             record: None,
             latest: false,
-            settled: false,
+            settled: ended == Some(Outcome::Promoted),
             trouble: None,
             waiting,
         }
@@ -280,14 +337,6 @@ impl World {
         self.ledgers.get_mut(&self.to).expect("a ledger")
     }
 
-    fn policy_digest(&self) -> String {
-        self.environments()
-            .get(&self.to)
-            .expect("a policy")
-            .policy_digest
-            .to_string()
-    }
-
     fn environments(&self) -> Environments {
         let policies: Vec<EnvironmentPolicy> = ["dev", "prod"].map(|name| self.policy(name)).into();
         Environments::of(&policies.iter().collect::<Vec<_>>(), &BTreeMap::new())
@@ -307,10 +356,16 @@ impl World {
             },
             artifacts: vec![ArtifactSource {
                 name: "app".to_owned(),
-                repository: "registry.example/team/app".to_owned(),
+                repository: if target && self.another_repository {
+                    "elsewhere.example/team/app".to_owned()
+                } else {
+                    "registry.example/team/app".to_owned()
+                },
+                replicas: self.listed().filter(|_| target).collect(),
                 ..ArtifactSource::default()
             }],
             gates: gates.map(|(name, model)| gate(name, model)).collect(),
+            signature: self.key.filter(|_| target).map(signature),
             version_order: target.then_some(self.version_order),
             ..EnvironmentPolicySpec::default()
         };
@@ -321,6 +376,18 @@ impl World {
             ..EnvironmentPolicyStatus::default()
         });
         policy
+    }
+}
+
+fn signature(key: u32) -> Signature {
+    Signature {
+        mode: SignatureMode::Enforce,
+        keys: vec![TrustSource {
+            config_map_name: Some("keys".to_owned()),
+            key: format!("{key}.pub"),
+            ..TrustSource::default()
+        }],
+        ..Signature::default()
     }
 }
 

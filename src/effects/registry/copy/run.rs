@@ -225,7 +225,7 @@ async fn lists(
         if nodes.is_empty() {
             continue;
         }
-        let left_out = match attach::list(to, subject, nodes.clone()).await {
+        let left_out = match tried_again(|| attach::list(to, subject, nodes.clone())).await {
             Ok(unlisted) => {
                 let why = "it is there, but the registry does not list it as a referrer";
                 unlisted
@@ -262,7 +262,7 @@ async fn tag(
     if let Some(left_out @ Outcome::LeftOut { .. }) = outcomes.get(&item.digest) {
         return Ok(left_out.clone());
     }
-    match attach::write_tag(to, tag, &node.manifest).await {
+    match tried_again(|| attach::write_tag(to, tag, &node.manifest)).await {
         Err(error) if concerns_one_thing(&error) => Ok(Outcome::LeftOut {
             why: error.to_string(),
         }),

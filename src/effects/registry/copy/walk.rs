@@ -399,7 +399,6 @@ impl Walk<'_> {
         let mut all = Vec::new();
         for wanted in lists.into_iter().flatten() {
             match &wanted.reference {
-                Reference::Tag(_) => all.push(wanted),
                 Reference::Digest(digest) if !graph.asked.insert(digest.clone()) => {}
                 Reference::Digest(_) if wanted.media_type.parse::<ManifestType>().is_err() => {
                     let why = format!("floe does not carry '{}'", wanted.media_type);
@@ -407,7 +406,7 @@ impl Walk<'_> {
                         graph.unreadable.push((item, why));
                     }
                 }
-                Reference::Digest(_) => all.push(wanted),
+                Reference::Digest(_) | Reference::Tag(_) => all.push(wanted),
             }
         }
         Ok(all)
