@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::carry::carry;
+use floe::effects::registry::CopyOptions;
+
+use crate::carry::carry_with;
 use crate::registries::Kind;
 use crate::stand::{Asks, Stand, Way, tag};
 use crate::token_service::Life;
@@ -79,17 +81,23 @@ async fn a_copy_goes_on_when_the_tokens_of_both_registries_end_in_its_middle() {
         let from = Stand::start_with(with_tokens(from), life).await;
         let to = Stand::start_with(with_tokens(to), life).await;
         let (client, repository) = (from.client(), from.repository("team/app"));
-        let mut layers = Vec::new();
+        let mut count = 100;
         let mut ended = [false, false];
-        until("tokens ended on both sides", seconds(120), async || {
-            // More each time, until the copy takes longer than a token lives.
-            let more = layers.len()..layers.len() + 100;
-            layers.extend(more.map(|number| format!("layer {number} {repository}")));
+        until("tokens ended on both sides", seconds(180), async || {
+            // More each time, one after the other, until the copy takes longer than a token lives.
+            count *= 2;
+            let layers = (0..count).map(|number| format!("{number} of {count}"));
+            let layers: Vec<String> = layers.collect();
             let root = push_layers(&client, &repository, &layers).await;
             for stand in [&from, &to] {
                 stand.tokens.as_ref().unwrap().take_asked();
             }
-            carry(&from, &to, "team/app", root.digest().as_str()).await;
+            let options = CopyOptions {
+                side_by_side: 1,
+                ..CopyOptions::default()
+            };
+            let root = root.digest().as_str();
+            carry_with(&from, &to, "team/app", root, &options).await;
             for (ended, stand) in ended.iter_mut().zip([&from, &to]) {
                 *ended |= was_replaced(&stand.tokens.as_ref().unwrap().take_asked());
             }
