@@ -185,7 +185,7 @@ impl Inner {
         }
         let deadline = pace::now() + self.limits.request;
         let service_name = format!("the token service '{}'", guard::redacted(realm));
-        let response = send_within(&self.http, request, deadline)
+        let response = send_within(self.http_for(realm)?, request, deadline)
             .await
             .map_err(|problem| match problem {
                 Problem::Unavailable { why, .. } => {

@@ -183,7 +183,7 @@ impl Registry {
                 Problem::unreadable(format!("it sends us for the blob to an address: {why}"))
             })?;
             let request = Request::new(Method::GET, url.clone());
-            response = send_within(&self.inner.http, request, deadline).await?;
+            response = send_within(self.inner.http_for(&url)?, request, deadline).await?;
             let status = response.status();
             if status == StatusCode::OK {
                 return Ok(response);

@@ -40,11 +40,11 @@ mod tags;
 mod transport;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login};
@@ -81,6 +81,10 @@ struct Inner {
     host: String,
     base: Url,
     http: Client,
+    /// Whether `http` trusts any certificate.
+    trusts: bool,
+    /// What is used for addresses with TLS when it does not.
+    secure: OnceLock<Client>,
     login: Option<Login>,
     plain_http: bool,
     token_hosts: Vec<String>,
@@ -118,6 +122,8 @@ impl Registry {
             host,
             base,
             http,
+            trusts: trusts(access),
+            secure: OnceLock::new(),
             login: credentials,
             plain_http,
             token_hosts,
@@ -197,14 +203,41 @@ fn api_host(host: &str) -> &str {
     }
 }
 
-fn client(access: &Access) -> Result<Client, P> {
-    let mut builder = Client::builder()
+impl Inner {
+    /// The client for this address: the registry itself, its token service, or its storage.
+    fn http_for(&self, url: &Url) -> Result<&Client, P> {
+        if self.trusts || url.scheme() != "https" {
+            return Ok(&self.http);
+        }
+        if let Some(client) = self.secure.get() {
+            return Ok(client);
+        }
+        let client = built(builder(&self.limits))?;
+        Ok(self.secure.get_or_init(|| client))
+    }
+}
+
+fn builder(limits: &Limits) -> ClientBuilder {
+    Client::builder()
         .user_agent(concat!("floe/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
-        .connect_timeout(access.limits.connect)
+        .connect_timeout(limits.connect)
         .pool_idle_timeout(IDLE)
-        .dns_resolver(guard::GuardedResolver);
+        .dns_resolver(guard::GuardedResolver)
+}
+
+/// Whether certificates are read at once. Without TLS they are not, until something needs them:
+/// reading all of the system's takes longer than tagging an artifact.
+fn trusts(access: &Access) -> bool {
+    !access.plain_http || access.ca_pem.is_some()
+}
+
+fn client(access: &Access) -> Result<Client, P> {
+    let mut builder = builder(&access.limits);
+    if !trusts(access) {
+        return built(builder.tls_certs_only([]));
+    }
     if let Some(pem) = &access.ca_pem {
         let certificates = Certificate::from_pem_bundle(pem)
             .ok()
@@ -212,6 +245,10 @@ fn client(access: &Access) -> Result<Client, P> {
             .ok_or_else(|| P::untrusted("the configured CA holds no certificate in PEM"))?;
         builder = builder.tls_certs_merge(certificates);
     }
+    built(builder)
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, P> {
     builder
         .build()
         .map_err(|error| P::untrusted(format!("TLS cannot be set up: {}", error.without_url())))

@@ -118,6 +118,7 @@ impl Session {
             .watch(inner.http.execute(request), deadline, self.idle())
             .await;
         if let Some(problem) = progress.take_failure() {
+            self.let_notice().await;
             return Err(source_error(problem));
         }
         let response = sent.map_err(|problem| call.error(problem))?;

@@ -20,6 +20,9 @@ const ACTION: &str = "push the blob";
 /// DELETEs that are tried for one session.
 const MOST_CANCELS: u32 = 2;
 
+/// Between breaking off an upload and cancelling it.
+const NOTICE: Duration = Duration::from_millis(100);
+
 pub(super) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// How an upload began.
@@ -198,6 +201,12 @@ impl Session {
             .upload_call(&self.repository, &self.digest, method, url)
     }
 
+    /// Gives the registry a moment to notice that we broke off: distribution writes down how far
+    /// it came then, and that would stay behind when the upload is gone already.
+    pub(super) async fn let_notice(&self) {
+        pace::wait(NOTICE).await;
+    }
+
     /// Time that may pass without a byte of the blob moving.
     pub(super) fn idle(&self) -> Duration {
         self.registry.inner.limits.request
@@ -217,7 +226,10 @@ impl Drop for Session {
                 url: self.url.clone(),
                 open: true,
             };
-            runtime.spawn(rest.cancel());
+            runtime.spawn(async move {
+                rest.let_notice().await;
+                rest.cancel().await;
+            });
         }
     }
 }

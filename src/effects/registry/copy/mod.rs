@@ -13,7 +13,8 @@ mod walk;
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use super::error::RegistryError;
 use super::manifest::RawManifest;
@@ -268,21 +269,33 @@ pub async fn tree(
     })
 }
 
-/// Runs these side by side, at most so many at a time; the first error ends all. The results are
-/// in the order of the work.
+/// Does so many pieces of work side by side, at most `at_once` at a time; the first error ends all.
+/// The results are in the order of the work. Work goes by number because a closure that takes
+/// references could not be held by a task.
 async fn side_by_side<T, F: Future<Output = Result<T, RegistryError>>>(
     at_once: usize,
-    work: impl Iterator<Item = F>,
+    pieces: usize,
+    work: impl Fn(usize) -> F,
 ) -> Result<Vec<T>, RegistryError> {
-    let numbered = work
-        .enumerate()
-        .map(|(number, work)| async move { Ok((number, work.await?)) });
-    let mut done: Vec<(usize, T)> = futures::stream::iter(numbered)
-        .buffer_unordered(at_once.max(1))
-        .try_collect()
-        .await?;
+    let mut running = FuturesUnordered::new();
+    let mut done = Vec::with_capacity(pieces);
+    let mut next = 0;
+    loop {
+        while next < pieces && running.len() < at_once.max(1) {
+            running.push(numbered(next, work(next)));
+            next += 1;
+        }
+        match running.next().await {
+            Some((number, result)) => done.push((number, result?)),
+            None => break,
+        }
+    }
     done.sort_by_key(|(number, _)| *number);
     Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+async fn numbered<F: Future>(number: usize, work: F) -> (usize, F::Output) {
+    (number, work.await)
 }
 
 /// Does it again, a few times, when a registry was not there or the connection broke off: all of

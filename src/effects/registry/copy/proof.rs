@@ -15,31 +15,37 @@ pub(super) async fn missing(
     options: &CopyOptions,
 ) -> Result<Vec<Missing>, RegistryError> {
     let at_once = options.side_by_side;
-    let nodes = graph.nodes.iter();
-    let manifests = nodes.filter(|node| node.item.kind != ItemKind::LegacyTag);
-    let looking = manifests.map(|node| manifest(to, &node.item));
-    let mut all = side_by_side(at_once, looking).await?;
-    let looking = graph.blobs.iter().map(|found| blob(to, &found.item));
-    all.extend(side_by_side(at_once, looking).await?);
-    let looking = graph.tags.iter().map(|item| tag(to, graph, item));
-    all.extend(side_by_side(at_once, looking).await?);
+    let nodes: Vec<&Node> = graph
+        .nodes
+        .iter()
+        .filter(|node| node.item.kind != ItemKind::LegacyTag)
+        .collect();
+    let looking = |number: usize| manifest(to, &nodes[number].item);
+    let mut all = side_by_side(at_once, nodes.len(), looking).await?;
+    let looking = |number: usize| blob(to, &graph.blobs[number].item);
+    all.extend(side_by_side(at_once, graph.blobs.len(), looking).await?);
+    let looking = |number: usize| tag(to, graph, &graph.tags[number]);
+    all.extend(side_by_side(at_once, graph.tags.len(), looking).await?);
     let mut all: Vec<Missing> = all.into_iter().flatten().collect();
 
-    let lost = |node: &&Node| {
-        let digest = node.manifest.digest();
-        !all.iter().any(|missing| missing.item.digest == *digest)
-    };
-    let groups: Vec<(Digest, Vec<&Node>)> = by_subject(graph)
-        .into_iter()
-        .map(|(subject, nodes)| (subject, nodes.into_iter().filter(lost).collect()))
-        .collect();
-    let looking = groups
-        .into_iter()
-        .filter(|(_, nodes)| !nodes.is_empty())
-        .map(|(subject, nodes)| lists(to, subject, nodes));
-    let unlisted = side_by_side(at_once, looking).await?;
+    let groups = listable(graph, &all);
+    let looking = |number: usize| lists(to, &groups[number].0, &groups[number].1);
+    let unlisted = side_by_side(at_once, groups.len(), looking).await?;
     all.extend(unlisted.into_iter().flatten());
     Ok(all)
+}
+
+/// What has a subject and is there, by subject.
+fn listable<'a>(graph: &'a Graph, missing: &[Missing]) -> Vec<(Digest, Vec<&'a Node>)> {
+    let is_there = |node: &&Node| {
+        let digest = node.manifest.digest();
+        !missing.iter().any(|missing| missing.item.digest == *digest)
+    };
+    by_subject(graph)
+        .into_iter()
+        .map(|(subject, nodes)| (subject, nodes.into_iter().filter(is_there).collect()))
+        .filter(|(_, nodes): &(_, Vec<_>)| !nodes.is_empty())
+        .collect()
 }
 
 async fn manifest(to: Place<'_>, item: &Item) -> Result<Option<Missing>, RegistryError> {
@@ -80,10 +86,10 @@ async fn tag(to: Place<'_>, graph: &Graph, item: &Item) -> Result<Option<Missing
 
 async fn lists(
     to: Place<'_>,
-    subject: Digest,
-    nodes: Vec<&Node>,
+    subject: &Digest,
+    nodes: &[&Node],
 ) -> Result<Vec<Missing>, RegistryError> {
-    let (absent, _) = unlisted(to, &subject, nodes).await?;
+    let (absent, _) = unlisted(to, subject, nodes.to_vec()).await?;
     let missing = |node: &Node| Missing {
         item: node.item.clone(),
         why: format!("it is there, but the registry does not list it as a referrer of {subject}"),

@@ -34,11 +34,8 @@ pub(super) async fn copy(
     let mut outcomes = blobs(graph, from, to, options).await?;
     let unindexed = manifests(graph, to, options, &mut outcomes).await?;
     lists(graph, to, unindexed, &mut outcomes).await?;
-    let tagging = graph
-        .tags
-        .iter()
-        .map(|item| tag(graph, to, item, &outcomes));
-    let tags = side_by_side(options.side_by_side, tagging).await?;
+    let tagging = |number: usize| tag(graph, to, &graph.tags[number], &outcomes);
+    let tags = side_by_side(options.side_by_side, graph.tags.len(), tagging).await?;
     report(graph, outcomes, tags)
 }
 
@@ -49,12 +46,9 @@ async fn blobs(
     options: &CopyOptions,
 ) -> Result<Outcomes, RegistryError> {
     let halt = Halt::default();
-    let copying = graph
-        .blobs
-        .iter()
-        .map(|blob| one_blob(from, to, blob, &halt));
+    let copying = |number: usize| one_blob(from, to, &graph.blobs[number], &halt);
     // Not ended by the first error: the others cancel their uploads first.
-    let ended = side_by_side(options.side_by_side, copying).await?;
+    let ended = side_by_side(options.side_by_side, graph.blobs.len(), copying).await?;
     let mut outcomes = Outcomes::new();
     let mut failure: Option<RegistryError> = None;
     for (digest, outcome) in ended {
@@ -124,10 +118,8 @@ async fn manifests(
         .filter(|position| waits_for[*position] == 0)
         .collect();
     while !ready.is_empty() {
-        let putting = ready
-            .iter()
-            .map(|position| put(graph, to, *position, outcomes));
-        let written = side_by_side(options.side_by_side, putting).await?;
+        let putting = |number: usize| put(graph, to, ready[number], outcomes);
+        let written = side_by_side(options.side_by_side, ready.len(), putting).await?;
         ready.clear();
         for Put {
             position,

@@ -58,6 +58,7 @@ pub(super) struct Graph {
 }
 
 /// A manifest that is to be read.
+#[derive(Clone)]
 struct Wanted {
     kind: ItemKind,
     reference: Reference,
@@ -303,8 +304,8 @@ impl Walk<'_> {
                 };
                 return Err(self.error(root, problem));
             }
-            let reading = wanted.into_iter().map(|wanted| self.fetch(wanted));
-            let read = side_by_side(self.side_by_side, reading).await?;
+            let reading = |number: usize| self.fetch(&wanted[number]);
+            let read = side_by_side(self.side_by_side, wanted.len(), reading).await?;
             wanted = Vec::new();
             for read in read {
                 match read {
@@ -320,7 +321,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn fetch(&self, wanted: Wanted) -> Result<Read, RegistryError> {
+    async fn fetch(&self, wanted: &Wanted) -> Result<Read, RegistryError> {
         let Place {
             registry,
             repository,
@@ -352,9 +353,9 @@ impl Walk<'_> {
                 let subject = parts.subject.as_ref().map(|subject| &subject.digest);
                 if wanted.kind == ItemKind::Referrer && subject != wanted.of.as_ref() {
                     let why = "it is listed as a referrer but does not name that subject";
-                    return Ok(unreadable(wanted, why));
+                    return Ok(unreadable(wanted.clone(), why));
                 }
-                let item = wanted.into_item(&manifest, &parts);
+                let item = wanted.clone().into_item(&manifest, &parts);
                 Ok(Read::Node(Box::new(Node {
                     item,
                     manifest,
@@ -363,7 +364,7 @@ impl Walk<'_> {
                 })))
             }
             Err(error) if !core && concerns_one_thing(&error) => {
-                Ok(unreadable(wanted, &error.to_string()))
+                Ok(unreadable(wanted.clone(), &error.to_string()))
             }
             Err(error) => Err(error),
         }
@@ -394,8 +395,8 @@ impl Walk<'_> {
             .iter()
             .map(|node| node.manifest.digest().clone())
             .collect();
-        let listing = digests.iter().map(|digest| self.attached_to(digest));
-        let lists = side_by_side(self.side_by_side, listing).await?;
+        let listing = |number: usize| self.attached_to(&digests[number]);
+        let lists = side_by_side(self.side_by_side, digests.len(), listing).await?;
         let mut all = Vec::new();
         for wanted in lists.into_iter().flatten() {
             match &wanted.reference {
