@@ -41,10 +41,8 @@ pub async fn describe(before: &str, place: &Place) -> String {
         let mut command = std::process::Command::new(program);
         command.arg(argument);
         let text = String::from_utf8_lossy(&run(command).await.stdout).into_owned();
-        versions.push(format!(
-            "{name}: `{}`",
-            text.lines().next().unwrap_or_default()
-        ));
+        let last = text.split_whitespace().last().unwrap_or_default();
+        versions.push(format!("{name} {last}"));
     }
     format!(
         "- {date}; {cores} cores ({model}), {} GiB, Linux {}\n\
