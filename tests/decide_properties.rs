@@ -66,10 +66,9 @@ struct Case {
     held: Option<usize>,
     upstream_in_ledger: bool,
     target_there: bool,
-    /// The environment has a repository of its own.
-    another_repository: bool,
-    /// Replicas: whether it is required and slow, from which minute and for how many it is down.
-    replicas: Vec<(bool, bool, i64, i64)>,
+    /// Whether the environment has a repository of its own, and its replicas: whether each is required and slow,
+    /// from which minute and for how many it is down.
+    copies: (bool, Vec<(bool, bool, i64, i64)>),
     fates: Vec<Fate>,
     events: Vec<(usize, Event)>,
 }
@@ -150,7 +149,6 @@ fn cases() -> impl Strategy<Value = Case> {
     (policy, asked, copies, chaos).prop_map(|(policy, asked, copies, chaos)| {
         let (first_environment, order, compliance, gates, signature) = policy;
         let (requests, held, upstream_in_ledger, target_there) = asked;
-        let (another_repository, replicas) = copies;
         let (fates, events) = chaos;
         Case {
             first_environment,
@@ -162,8 +160,7 @@ fn cases() -> impl Strategy<Value = Case> {
             held,
             upstream_in_ledger,
             target_there,
-            another_repository,
-            replicas,
+            copies,
             fates,
             events,
         }
@@ -201,8 +198,9 @@ fn world_of(case: &Case) -> World {
         };
         world.gates.insert(format!("gate-{index}"), model);
     }
-    world.another_repository = case.another_repository && !case.first_environment;
-    for (index, (required, slow, from, minutes)) in case.replicas.iter().enumerate() {
+    let (another_repository, replicas) = &case.copies;
+    world.another_repository = *another_repository && !case.first_environment;
+    for (index, (required, slow, from, minutes)) in replicas.iter().enumerate() {
         let from = world.now + SignedDuration::from_mins(*from);
         let down = (from, from + SignedDuration::from_mins(*minutes));
         let model = ReplicaModel::new(*required, *slow, down);

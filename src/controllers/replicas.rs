@@ -23,15 +23,14 @@ pub(super) async fn copy_to_target(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let what = "copy to the target";
     let known = pass.look_at_copy(what).await;
-    let progress = match known {
-        Some(progress) => progress,
-        None => {
-            let from = source(pass, &plan).await?;
-            let to = target(pass, &plan).await?;
-            let digest = plan.digest.clone();
-            let copy = async move { replication::copy(&from, &to, &digest).await };
-            start(pass, what, copy).await
-        }
+    let progress = if let Some(progress) = known {
+        progress
+    } else {
+        let from = source(pass, &plan).await?;
+        let to = target(pass, &plan).await?;
+        let digest = plan.digest.clone();
+        let copy = async move { replication::copy(&from, &to, &digest).await };
+        start(pass, what, copy).await
     };
     let uid = pass.observed.request.uid.clone();
     match progress {

@@ -218,7 +218,6 @@ impl Facts {
             policy: environment.policy_digest.to_string(),
             replicas: environment.replicas_of(ARTIFACT).to_vec(),
         });
-        let policy = to.map(|environment| environment.policy_digest.to_string());
         let rule = to.and_then(|environment| environment.signature.as_ref());
         let signature = self
             .signature

@@ -480,7 +480,7 @@ mod tests {
         );
     }
 
-    fn with_replicas(artifacts: serde_json::Value) -> api::EnvironmentPolicy {
+    fn with_replicas(artifacts: &serde_json::Value) -> api::EnvironmentPolicy {
         serde_json::from_value(json!({
             "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "EnvironmentPolicy",
             "metadata": { "name": "prod", "namespace": "team" }, "spec": { "artifacts": artifacts },
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn a_repository_holds_the_tags_of_one_artifact_or_replica_only() {
-        let problem = |artifacts| Environment::of(&with_replicas(artifacts)).problem;
+        let problem = |artifacts| Environment::of(&with_replicas(&artifacts)).problem;
         let replica =
             |name: &str, repository: &str| json!({ "name": name, "repository": repository });
         let app = |replicas: Vec<serde_json::Value>| json!({ "name": "app", "repository": "r.example/app", "replicas": replicas });
@@ -530,7 +530,7 @@ mod tests {
     #[test]
     fn the_older_policy_owns_a_repository_also_as_a_replica() {
         let policy = |name: &str, space: &str, created: &str, artifacts| {
-            let mut policy = with_replicas(artifacts);
+            let mut policy = with_replicas(&artifacts);
             policy.metadata.name = Some(name.to_owned());
             policy.metadata.namespace = Some(space.to_owned());
             policy.metadata.creation_timestamp = Some(

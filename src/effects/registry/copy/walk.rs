@@ -471,8 +471,10 @@ pub(super) fn concerns_one_thing(error: &RegistryError) -> bool {
         | ErrorKind::Unsupported
         | ErrorKind::NotWhatWasWritten
         | ErrorKind::Refused => true,
-        ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Untrusted | ErrorKind::Local => {
-            false
-        }
+        ErrorKind::Unavailable
+        | ErrorKind::Denied
+        | ErrorKind::NoCredentials
+        | ErrorKind::Untrusted
+        | ErrorKind::Local => false,
     }
 }
