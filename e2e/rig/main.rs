@@ -33,12 +33,15 @@ mod budgets;
 mod crash_sweep;
 mod crashes;
 mod deletion;
+mod drift;
 mod fault_sweep;
+mod keys;
 mod leadership;
 mod ledger;
 mod main_scenario;
 mod refusals;
 mod replicas;
+mod retention;
 mod rig_itself;
 mod side_by_side;
 mod two_operators;
@@ -104,6 +107,17 @@ fn main() -> std::process::ExitCode {
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
         ledger::a_claim_that_nobody_gives_back_any_more_is_given_back,
         ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
+        keys::a_record_is_signed_by_the_key_of_its_namespace,
+        keys::a_record_that_a_stranger_has_signed_counts_for_nothing,
+        keys::a_key_that_was_lost_is_not_made_anew_in_silence,
+        drift::a_tag_that_somebody_moves_is_reported_once_and_put_back_by_repair,
+        drift::a_registry_that_is_down_makes_the_tags_unknown_and_keeps_what_was_known,
+        drift::a_promotion_moves_latest_to_where_it_belongs_again,
+        drift::a_record_that_another_client_dropped_is_listed_again,
+        drift::comparing_again_and_again_writes_nothing,
+        drift::a_promotion_in_the_middle_of_a_comparison_is_never_taken_for_drift,
+        drift::a_stranger_in_a_replica_is_seen_and_put_back_too,
+        retention::gc_deletes_what_its_plan_says_and_a_record_stays_readable,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,

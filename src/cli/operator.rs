@@ -28,21 +28,23 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         identity,
         namespace,
         leader_election,
-        lease_namespace,
+        operator_namespace,
         listen,
         image,
         image_pull_policy,
+        drift_period,
         ..
     } = arguments;
     let settings = Settings {
         identity,
         image,
+        namespace: operator_namespace,
         image_pull_policy,
+        drift_period,
     };
     let options = Options {
         settings,
         namespace,
-        lease_namespace,
         leader_election,
         listen,
     };

@@ -13,10 +13,12 @@ use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::copies::Copies;
+use super::drift::Looks;
 use super::rules::RuleChecks;
 use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
+use crate::effects::keys::Keys;
 use crate::effects::registry::{ManifestCache, Registries};
 use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
@@ -34,8 +36,12 @@ pub struct Settings {
     pub identity: String,
     /// The operator's own image, in which artifacts are fetched and documents are checked.
     pub image: String,
+    /// Namespace of the operator: of its Lease, and of the keys that sign records.
+    pub namespace: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
+    /// How often tags are compared with the ledger.
+    pub drift_period: Duration,
 }
 
 /// What the watches have shown.
@@ -76,12 +82,16 @@ pub(super) struct Context {
     pub verified: VerifiedCache,
     /// Secrets that were read a moment ago.
     pub credentials: Credentials,
+    /// Keys of records.
+    pub keys: Keys,
     /// Writes Events.
     pub recorder: Recorder,
     /// Counters.
     pub metrics: Metrics,
     /// Whether the rules of policies can be read.
     pub rule_checks: RuleChecks,
+    /// When the tags of which policy are compared next.
+    pub looks: Looks,
     /// Copies that run beside the passes.
     pub copies: Copies,
     /// Jobs that were created and that the watch has not shown yet.
@@ -108,6 +118,7 @@ impl Context {
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
+            keys: Keys::new(&settings.namespace),
             settings,
             stores,
             registries: Registries::new(),
@@ -116,6 +127,7 @@ impl Context {
             credentials: Credentials::default(),
             metrics,
             rule_checks: RuleChecks::default(),
+            looks: Looks::default(),
             copies: Copies::new(promotions),
             expected: Mutex::default(),
             written: Mutex::default(),

@@ -29,19 +29,19 @@ pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Rece
         Action::PinPlan => pin_plan(pass).await,
         Action::VerifySignature => signatures::verify(pass).await,
         Action::FindEarlierResults => gates::find_earlier_results(pass).await,
-        Action::StartGate(name) => gates::start_gate(pass, name).await,
+        Action::StartGate(name) => Box::pin(gates::start_gate(pass, name)).await,
         Action::CopyToTarget => replicas::copy_to_target(pass).await,
         Action::CopyToReplica(name)
         | Action::TagReplica(name)
         | Action::MoveReplicaLatest(name) => replicas::at_replica(pass, action, name).await,
         Action::Claim => claim(pass).await,
-        Action::ReleaseClaim => release_claim(pass).await,
+        Action::ReleaseClaim => Box::pin(release_claim(pass)).await,
         Action::StateIntent => state_intent(pass).await,
         Action::WriteTag => write::tag(pass).await,
         Action::FindOwnRecord => write::find_own_record(pass).await,
         Action::WriteRecord => write::record(pass).await,
         Action::MoveLatest => write::latest(pass).await,
-        Action::Settle => write::settle(pass).await,
+        Action::Settle => Box::pin(write::settle(pass)).await,
     };
     match done {
         Ok(receipt) => Ok(receipt),
@@ -97,7 +97,8 @@ async fn find_upstream_record(pass: &mut Pass<'_>) -> Done {
         return Ok(Receipt::UpstreamRecord(false));
     };
     let registry = pass.source_registry(&route).await?;
-    let found = records::find(&registry, route.source(), &digest).await?;
+    let keys = pass.public_keys().await?;
+    let found = records::find(&registry, route.source(), &digest, &keys).await?;
     let space = &pass.observed.request.space;
     let version = route.version.as_str();
     Ok(Receipt::UpstreamRecord(record::promoted_into(

@@ -9,7 +9,7 @@ use crate::domain::artifact::Digest;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Receipt, TagWrite, Trouble};
 use crate::domain::plan::Plan;
-use crate::domain::record::{own, statement};
+use crate::domain::record::{own, predicate_type, statement};
 use crate::effects::registry::{
     RawManifest, Reference, Registry, RegistryError, TagReceipt, TagRefusal,
 };
@@ -21,6 +21,8 @@ type Done = Result<Receipt, Stopped>;
 pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let route = &plan.route;
+    // Nothing is written that could not be recorded afterwards.
+    pass.signing_key().await?;
     let source = pass
         .source_registry(route)
         .await?
@@ -55,7 +57,8 @@ pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
 pub(super) async fn find_own_record(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let registry = pass.registry(&plan.route).await?;
-    let found = records::find(&registry, &plan.route.repository, &plan.digest).await?;
+    let keys = pass.public_keys().await?;
+    let found = records::find(&registry, &plan.route.repository, &plan.digest, &keys).await?;
     Ok(Receipt::OwnRecord(own(&found, &pass.observed.request)))
 }
 
@@ -67,6 +70,7 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         return Err(Error::Restless(0).into());
     };
     let registry = pass.registry(&plan.route).await?;
+    let key = pass.signing_key().await?;
     let subject = manifest(pass, &registry, &plan).await?;
     let statement = statement(&pass.observed.request, &plan, &status, &intent);
     let annotations = [
@@ -77,7 +81,8 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         &registry,
         &plan.route.repository,
         &subject,
-        statement,
+        (statement, &predicate_type(&plan.route.to)),
+        &key,
         &annotations,
     )
     .await?;
@@ -111,7 +116,7 @@ pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
         entry,
         measured,
     );
-    if api("enter the promotion into the ledger", settled).await? {
+    if api("enter the promotion into the ledger", Box::pin(settled)).await? {
         return Ok(Receipt::Settled);
     }
     Ok(Receipt::Trouble(Trouble {

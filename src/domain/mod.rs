@@ -3,8 +3,10 @@
 
 pub mod artifact;
 pub mod compliance;
+pub mod constraint;
 pub mod decide;
 pub mod decision;
+pub mod drift;
 mod digest;
 pub mod gates;
 pub mod graph;
@@ -18,6 +20,7 @@ pub mod rebuild;
 pub mod record;
 pub mod replicas;
 pub mod request;
+pub mod retention;
 pub mod signature;
 pub mod status;
 pub mod verdict;

@@ -28,6 +28,8 @@ pub enum Ends {
     WaitsThenFails,
     /// It waits an hour, then it fails.
     WaitsAnHourThenFails,
+    /// No request ends with it: it says how the tags of an environment stand.
+    OfTags,
 }
 
 impl Ends {
@@ -39,6 +41,7 @@ impl Ends {
             Self::Waits => "waits",
             Self::WaitsThenFails => "waits 10 minutes, then failed",
             Self::WaitsAnHourThenFails => "waits, after 1 hour failed",
+            Self::OfTags => "condition TagsInSync of a policy",
         }
     }
 }
@@ -225,10 +228,46 @@ pub const REASONS: &[Reason] = &[
         advice: "Create or mend that Secret; the message says which.",
     },
     Reason {
+        word: "SigningKeyMissing",
+        ends: Ends::Waits,
+        meaning: "The key that signs the records of the namespace is gone or malformed, and it had one before.",
+        advice: "Put the Secret back from a backup, or give the namespace a new key: floe platform audit key --new.",
+    },
+    Reason {
         word: "Aborted",
         ends: Ends::Failed,
         meaning: "The request was deleted before anything was written.",
         advice: "",
+    },
+    Reason {
+        word: "TagsInSync",
+        ends: Ends::OfTags,
+        meaning: "Each tag of the environment names what the ledger says.",
+        advice: "",
+    },
+    Reason {
+        word: "NotCompared",
+        ends: Ends::OfTags,
+        meaning: "The tags have not been compared with the ledger yet.",
+        advice: "",
+    },
+    Reason {
+        word: "TagMoved",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has put a tag of the environment on another digest; status.artifacts[].drift has all of them.",
+        advice: "Find out who writes to the repository, then put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "TagMissing",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has deleted a tag of the environment.",
+        advice: "Put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "RecordMissing",
+        ends: Ends::OfTags,
+        meaning: "The manifest with the record of a promotion is gone from the registry.",
+        advice: "Bring it back from a backup of the registry: it cannot be made again.",
     },
 ];
 
@@ -341,7 +380,8 @@ mod tests {
                 TroubleKind::RegistryUnavailable
                 | TroubleKind::RegistryDenied
                 | TroubleKind::RegistryUntrusted
-                | TroubleKind::CredentialsMissing => (),
+                | TroubleKind::CredentialsMissing
+                | TroubleKind::SigningKeyMissing => (),
             },
         };
         let mut all = vec![
@@ -390,6 +430,7 @@ mod tests {
                 TroubleKind::RegistryDenied,
                 TroubleKind::RegistryUntrusted,
                 TroubleKind::CredentialsMissing,
+                TroubleKind::SigningKeyMissing,
             ]
             .map(|kind| W::Registry {
                 kind,
@@ -414,6 +455,7 @@ mod tests {
         ];
         let ended_well: BTreeSet<&str> = ended_well.iter().map(Outcome::reason).collect();
         given.extend(&ended_well);
+        given.extend(super::super::drift::REASONS);
         let table: BTreeSet<&str> = REASONS.iter().map(|reason| reason.word).collect();
         assert_eq!(table, given);
         assert_eq!(table.len(), REASONS.len(), "a word is there twice");
@@ -424,6 +466,7 @@ mod tests {
                 Ends::Failed => (false, true, false),
                 Ends::Waits => (false, false, true),
                 Ends::WaitsThenFails | Ends::WaitsAnHourThenFails => (false, true, true),
+                Ends::OfTags => (false, false, false),
             };
             let found = (
                 ended_well.contains(word),

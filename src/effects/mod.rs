@@ -3,11 +3,14 @@
 
 pub mod abandoned_claims;
 pub mod bounded;
+pub mod cleanup;
 pub mod clock;
 pub mod credentials;
+pub mod drift;
 pub mod events;
 pub mod fetch;
 pub mod gate_jobs;
+pub mod keys;
 pub mod lease;
 pub mod ledger;
 pub mod records;

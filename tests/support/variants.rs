@@ -84,6 +84,7 @@ variants!(
         RegistryDenied,
         RegistryUntrusted,
         CredentialsMissing,
+        SigningKeyMissing,
     }
 );
 variants!(

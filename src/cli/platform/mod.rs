@@ -1,11 +1,13 @@
 //! `floe platform`: what people do, with their own rights.
 
 pub(super) mod args;
+mod audit_key;
 mod cluster;
 mod detail;
 pub(super) mod failure;
 mod files;
 mod gate_block;
+mod gc;
 mod list;
 pub(super) mod login;
 mod overview;
@@ -14,6 +16,8 @@ pub(super) mod present;
 mod progress;
 mod promote;
 mod publish;
+mod repair;
+mod repair_plan;
 mod request;
 mod status;
 mod validate;
@@ -22,7 +26,7 @@ mod wait;
 mod words;
 
 pub(super) use args::PlatformArguments;
-use args::{PromoteVerb, Verb};
+use args::{AuditVerb, PromoteVerb, Verb};
 use cluster::connect;
 use failure::Result;
 
@@ -51,5 +55,10 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         }
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Audit(AuditVerb::Key(arguments)) => {
+            audit_key::run(&connect(&cluster).await?, &arguments).await
+        }
+        Verb::Repair(arguments) => repair::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Gc(arguments) => gc::run(&connect(&cluster).await?, &arguments).await,
     }
 }

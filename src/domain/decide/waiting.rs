@@ -84,7 +84,7 @@ fn limit_of(trouble: &Trouble) -> Option<(SignedDuration, FailureReason)> {
         TroubleKind::RegistryUntrusted => {
             Some((REFUSAL_LIMIT, FailureReason::RegistryUntrusted(problem)))
         }
-        TroubleKind::CredentialsMissing => None,
+        TroubleKind::CredentialsMissing | TroubleKind::SigningKeyMissing => None,
     }
 }
 

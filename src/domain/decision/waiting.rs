@@ -122,6 +122,8 @@ pub enum TroubleKind {
     RegistryUntrusted,
     /// The Secret with the credentials or the certificate authority is missing or malformed.
     CredentialsMissing,
+    /// The key that signs the records of the namespace is gone or malformed.
+    SigningKeyMissing,
 }
 
 impl TroubleKind {
@@ -132,6 +134,7 @@ impl TroubleKind {
             Self::RegistryDenied => "RegistryDenied",
             Self::RegistryUntrusted => "RegistryUntrusted",
             Self::CredentialsMissing => "CredentialsMissing",
+            Self::SigningKeyMissing => "SigningKeyMissing",
         }
     }
 
@@ -143,6 +146,9 @@ impl TroubleKind {
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
             Self::CredentialsMissing => "create or mend what it names",
+            Self::SigningKeyMissing => {
+                "put the Secret back from a backup, or give the namespace a new key (floe platform audit key --new)"
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use super::replicas::Replica;
+use super::retention::Retention;
 use crate::api;
 pub use crate::api::{OnFailure, SignatureMode, Verification, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
@@ -48,6 +49,8 @@ pub struct Environment {
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
     pub version_order: VersionOrder,
+    /// Which old versions may be deleted; none: no version.
+    pub retention: Option<Retention>,
     /// Why the policy cannot be used, when it cannot.
     pub problem: Option<String>,
     /// Ledger by artifact; an artifact without entry has not been looked up in the registry yet.
@@ -215,6 +218,11 @@ impl Environment {
                 Err(why) => problem = Some(format!("gate '{}': {why}", gate.name)),
             }
         }
+        let retention = spec.retention.as_ref().map(Retention::of).transpose();
+        let retention = retention.unwrap_or_else(|why| {
+            problem = Some(format!("retention: {why}"));
+            None
+        });
         Self {
             generation: policy.metadata.generation.unwrap_or_default(),
             policy_digest: digest_of(spec),
@@ -226,6 +234,7 @@ impl Environment {
             signature,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
+            retention,
             problem,
             ledger: policy
                 .status

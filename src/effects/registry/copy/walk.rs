@@ -470,6 +470,7 @@ pub(super) fn concerns_one_thing(error: &RegistryError) -> bool {
         | ErrorKind::TooLarge
         | ErrorKind::Unsupported
         | ErrorKind::NotWhatWasWritten
+        | ErrorKind::StillThere
         | ErrorKind::Refused => true,
         ErrorKind::Unavailable
         | ErrorKind::Denied
