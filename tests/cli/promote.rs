@@ -412,6 +412,7 @@ async fn replicas_are_waited_for_only_when_that_is_asked_for() {
         "{ran:?}"
     );
 
+    holds(&never, NAME, &behind());
     let status = never.platform(&["status"]).await;
     assert!(status.out.contains("Replicas behind"), "{status:?}");
 }
