@@ -55,6 +55,8 @@ pub(super) struct Graph {
     /// Digests of manifests that were asked for already.
     asked: HashSet<Digest>,
     bytes: u64,
+    /// Manifests that were read, also those that do not count.
+    reads: u64,
 }
 
 /// A manifest that is to be read.
@@ -73,6 +75,8 @@ struct Wanted {
 enum Read {
     Node(Box<Node>),
     Unreadable(Item, String),
+    /// It is listed where it does not belong; it may be listed rightly elsewhere.
+    Stranger(Item, String),
     /// There is no such tag.
     Nothing,
 }
@@ -141,7 +145,7 @@ impl Graph {
 
     fn check_size(&self) -> Result<(), Problem> {
         let too_large = |what, limit, unit| Err(Problem::TooLarge { what, limit, unit });
-        if self.asked.len() as u64 > MOST_MANIFESTS {
+        if self.reads > MOST_MANIFESTS {
             return too_large("the graph", MOST_MANIFESTS, "manifests");
         }
         if self.bytes > MOST_BYTES {
@@ -277,6 +281,15 @@ pub(super) async fn walk(
         }
     }
     graph.note_subjects();
+    let Graph {
+        unreadable,
+        positions,
+        ..
+    } = &mut graph;
+    let mut seen = HashSet::new();
+    unreadable.retain(|(item, _)| {
+        !positions.contains_key(&item.digest) && seen.insert(item.digest.clone())
+    });
     Ok(graph)
 }
 
@@ -304,6 +317,10 @@ impl Walk<'_> {
                 };
                 return Err(self.error(root, problem));
             }
+            graph.reads += wanted.len() as u64;
+            graph
+                .check_size()
+                .map_err(|problem| self.error(root, problem))?;
             let reading = |number: usize| self.fetch(&wanted[number]);
             let read = side_by_side(self.side_by_side, wanted.len(), reading).await?;
             wanted = Vec::new();
@@ -311,6 +328,10 @@ impl Walk<'_> {
                 match read {
                     Read::Node(node) => wanted.extend(graph.add(*node)),
                     Read::Unreadable(item, why) => graph.unreadable.push((item, why)),
+                    Read::Stranger(item, why) => {
+                        graph.asked.remove(&item.digest);
+                        graph.unreadable.push((item, why));
+                    }
                     Read::Nothing => {}
                 }
                 graph
@@ -353,7 +374,10 @@ impl Walk<'_> {
                 let subject = parts.subject.as_ref().map(|subject| &subject.digest);
                 if wanted.kind == ItemKind::Referrer && subject != wanted.of.as_ref() {
                     let why = "it is listed as a referrer but does not name that subject";
-                    return Ok(unreadable(wanted.clone(), why));
+                    return Ok(match wanted.clone().unread() {
+                        Some(item) => Read::Stranger(item, why.to_owned()),
+                        None => Read::Nothing,
+                    });
                 }
                 let item = wanted.clone().into_item(&manifest, &parts);
                 Ok(Read::Node(Box::new(Node {
