@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::rules::RuleChecks;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
+use crate::effects::keys::Keys;
 use crate::effects::registry::{ManifestCache, Registries};
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub identity: String,
     /// The operator's own image, in which artifacts are fetched and documents are checked.
     pub image: String,
+    /// Namespace of the operator: of its Lease, and of the keys that sign records.
+    pub namespace: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
 }
@@ -71,6 +74,8 @@ pub(super) struct Context {
     pub manifests: ManifestCache,
     /// Secrets that were read a moment ago.
     pub credentials: Credentials,
+    /// Keys of records.
+    pub keys: Keys,
     /// Writes Events.
     pub recorder: Recorder,
     /// Counters.
@@ -100,6 +105,7 @@ impl Context {
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
+            keys: Keys::new(&settings.namespace),
             settings,
             stores,
             registries: Registries::new(),

@@ -51,8 +51,6 @@ pub struct Options {
     pub settings: Settings,
     /// Watch this namespace only; all of them without it.
     pub namespace: Option<String>,
-    /// Namespace of the Lease.
-    pub lease_namespace: String,
     /// Lead only while holding the Lease. Without it several operators work side by side.
     pub leader_election: bool,
     /// Where health, readiness and metrics are served.
@@ -116,7 +114,7 @@ async fn lead(
     }
     let mut candidate = Candidate::new(
         client.clone(),
-        &options.lease_namespace,
+        &options.settings.namespace,
         LEASE,
         &options.settings.identity,
     );

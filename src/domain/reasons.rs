@@ -207,6 +207,12 @@ pub const REASONS: &[Reason] = &[
         advice: "Create or mend that Secret; the message says which.",
     },
     Reason {
+        word: "SigningKeyMissing",
+        ends: Ends::Waits,
+        meaning: "The key that signs the records of the namespace is gone or malformed, and it had one before.",
+        advice: "Put the Secret back from a backup, or give the namespace a new key: floe platform audit key --new.",
+    },
+    Reason {
         word: "Aborted",
         ends: Ends::Failed,
         meaning: "The request was deleted before anything was written.",
@@ -311,7 +317,8 @@ mod tests {
                 TroubleKind::RegistryUnavailable
                 | TroubleKind::RegistryDenied
                 | TroubleKind::RegistryUntrusted
-                | TroubleKind::CredentialsMissing => (),
+                | TroubleKind::CredentialsMissing
+                | TroubleKind::SigningKeyMissing => (),
             },
         };
         let mut all = vec![
@@ -354,6 +361,7 @@ mod tests {
                 TroubleKind::RegistryDenied,
                 TroubleKind::RegistryUntrusted,
                 TroubleKind::CredentialsMissing,
+                TroubleKind::SigningKeyMissing,
             ]
             .map(|kind| W::Registry {
                 kind,

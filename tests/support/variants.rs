@@ -76,6 +76,7 @@ variants!(
         RegistryDenied,
         RegistryUntrusted,
         CredentialsMissing,
+        SigningKeyMissing,
     }
 );
 variants!(

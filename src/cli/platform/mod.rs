@@ -1,6 +1,7 @@
 //! `floe platform`: what people do, with their own rights.
 
 pub(super) mod args;
+mod audit_key;
 mod cluster;
 mod detail;
 pub(super) mod failure;
@@ -22,7 +23,7 @@ mod wait;
 mod words;
 
 pub(super) use args::PlatformArguments;
-use args::{PromoteVerb, Verb};
+use args::{AuditVerb, PromoteVerb, Verb};
 use cluster::connect;
 use failure::Result;
 
@@ -51,5 +52,8 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         }
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Audit(AuditVerb::Key(arguments)) => {
+            audit_key::run(&connect(&cluster).await?, &arguments).await
+        }
     }
 }

@@ -108,6 +108,8 @@ pub enum TroubleKind {
     RegistryUntrusted,
     /// The Secret with the credentials or the certificate authority is missing or malformed.
     CredentialsMissing,
+    /// The key that signs the records of the namespace is gone or malformed.
+    SigningKeyMissing,
 }
 
 impl TroubleKind {
@@ -118,6 +120,7 @@ impl TroubleKind {
             Self::RegistryDenied => "RegistryDenied",
             Self::RegistryUntrusted => "RegistryUntrusted",
             Self::CredentialsMissing => "CredentialsMissing",
+            Self::SigningKeyMissing => "SigningKeyMissing",
         }
     }
 
@@ -129,6 +132,9 @@ impl TroubleKind {
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
             Self::CredentialsMissing => "create or mend that Secret",
+            Self::SigningKeyMissing => {
+                "put the Secret back from a backup, or give the namespace a new key (floe platform audit key --new)"
+            }
         }
     }
 }
