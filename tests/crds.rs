@@ -479,6 +479,34 @@ fn a_rule_has_a_name_an_expression_and_a_message() {
 }
 
 #[test]
+fn retention_names_numbers_spans_and_versions() {
+    let retention = |retention: Value| policy("prod", "retention", retention);
+    let protect = |text: &str| retention(json!({ "protect": [text] }));
+    accepts([
+        retention(json!({})),
+        retention(json!({ "keepLast": 20, "keepFor": "90d", "protect": ["v1.0.0"] })),
+        retention(json!({ "keepFor": "1d12h30m" })),
+        protect("1.2.3-rc.1+build"),
+        protect(">=1.2.0, <2.0.0"),
+        protect("^1.2.0"),
+        protect("~1.2"),
+        protect("1.2.*"),
+        protect("*"),
+    ]);
+    refuses([
+        retention(json!({ "keepLast": 0 })),
+        retention(json!({ "keepLast": 501 })),
+        retention(json!({ "keepFor": "90" })),
+        retention(json!({ "keepFor": "90s" })),
+        protect(""),
+        protect("1.2"),
+        protect("latest-prod"),
+        protect(">=1.2.0 <2.0.0"),
+        protect("1.2.3, <2.0.0"),
+    ]);
+}
+
+#[test]
 fn a_promotion_is_not_changed() {
     let before = promotion("reason", json!("monday"));
     let after = |field: &str, value: Value| {

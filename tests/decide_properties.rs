@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use world::{Asked, Fate, GateModel, World};
+use world::{Asked, Fate, GateModel, ReplicaModel, World};
 
 /// Passes over all requests; the longest honest way is an outage of an hour and three rounds of gates.
 const ROUNDS_MAX: usize = 600;
@@ -61,6 +61,10 @@ struct Case {
     held: Option<usize>,
     upstream_in_ledger: bool,
     target_there: bool,
+    /// The environment has a repository of its own.
+    another_repository: bool,
+    /// Replicas: whether it is required and slow, from which minute and for how many it is down.
+    replicas: Vec<(bool, bool, i64, i64)>,
     fates: Vec<Fate>,
     events: Vec<(usize, Event)>,
 }
@@ -122,6 +126,14 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::bool::weighted(0.8),
         prop::bool::weighted(0.1),
     );
+    let down = prop_oneof![3 => Just(0_i64), 2 => 1..5_i64, 1 => 60..90_i64];
+    let copies = (
+        prop::bool::weighted(0.3),
+        prop_oneof![
+            Just(Vec::new()).boxed(),
+            prop::collection::vec((any::<bool>(), any::<bool>(), 0..3_i64, down), 1..3).boxed()
+        ],
+    );
     let chaos = (
         prop_oneof![2 => Just(Vec::new()).boxed(), 3 => prop::collection::vec(fates(), 0..60).boxed()],
         prop_oneof![
@@ -129,9 +141,10 @@ fn cases() -> impl Strategy<Value = Case> {
             prop::collection::vec((0..12_usize, events()), 0..4).boxed()
         ],
     );
-    (policy, asked, chaos).prop_map(|(policy, asked, chaos)| {
+    (policy, asked, copies, chaos).prop_map(|(policy, asked, copies, chaos)| {
         let (first_environment, order, compliance, gates) = policy;
         let (requests, held, upstream_in_ledger, target_there) = asked;
+        let (another_repository, replicas) = copies;
         let (fates, events) = chaos;
         Case {
             first_environment,
@@ -142,6 +155,8 @@ fn cases() -> impl Strategy<Value = Case> {
             held,
             upstream_in_ledger,
             target_there,
+            another_repository,
+            replicas,
             fates,
             events,
         }
@@ -178,6 +193,13 @@ fn world_of(case: &Case) -> World {
             edition: 0,
         };
         world.gates.insert(format!("gate-{index}"), model);
+    }
+    world.another_repository = case.another_repository && !case.first_environment;
+    for (index, (required, slow, from, minutes)) in case.replicas.iter().enumerate() {
+        let from = world.now + SignedDuration::from_mins(*from);
+        let down = (from, from + SignedDuration::from_mins(*minutes));
+        let model = ReplicaModel::new(*required, *slow, down);
+        world.replicas.insert(format!("replica-{index}"), model);
     }
     for version in VERSIONS {
         let tag = version.replace('+', "_");
@@ -223,8 +245,10 @@ fn asked(index: usize, version: &str, to: &str, dry_run: bool, now: Timestamp) -
         plan: None,
         intent: None,
         verdicts: BTreeMap::new(),
+        replicas: BTreeMap::new(),
         waiting: None,
         ended: None,
+        over: false,
     }
 }
 
@@ -310,9 +334,15 @@ fn pass(
                 let since = observed.since(&reason, world.now);
                 WaitingSince { reason, since }
             });
+            assert!(
+                asked.ended.is_none() || asked.ended == decision.outcome,
+                "an end becomes another one"
+            );
             asked.ended.clone_from(&decision.outcome);
+            asked.over = decision.is_over();
+            asked.store_replicas(&observed);
             assert_eq!(decision.outcome.is_some(), decision.stage.is_final());
-            assert_eq!(decision.outcome.is_none(), decision.next_look.is_some());
+            assert!(asked.over || decision.next_look.is_some());
             return decision.next_look.unwrap_or(soon).max(soon);
         }
     }
@@ -329,13 +359,13 @@ fn run(case: &Case, seen: &mut BTreeSet<Stage>) -> World {
         }
         let mut next: Option<Timestamp> = world.next_change();
         for index in 0..world.asked.len() {
-            if world.asked[index].ended.is_none() {
+            if !world.asked[index].over {
                 let look = pass(&mut world, index, &mut fates, seen);
                 next = Some(next.map_or(look, |at| at.min(look)));
             }
         }
         let next = [next, world.next_change()].into_iter().flatten().min();
-        if world.asked.iter().all(|asked| asked.ended.is_some()) {
+        if world.asked.iter().all(|asked| asked.over) {
             return world;
         }
         world.now = next.expect("something to wait for").max(world.now);
@@ -346,6 +376,7 @@ fn run(case: &Case, seen: &mut BTreeSet<Stage>) -> World {
 
 /// What is true when every request has ended.
 fn check_end(world: &World) {
+    world.latest_of_replicas_follows_the_ledger();
     for (index, asked) in world.asked.iter().enumerate() {
         assert!(
             !world.claim_of(index),
@@ -358,6 +389,11 @@ fn check_end(world: &World) {
                 let plan = asked.plan.as_ref().expect("a plan");
                 assert!(recorded, "promoted without record");
                 assert_eq!(world.tags.get(plan.route.tag.as_str()), Some(&plan.digest));
+                for (name, replica) in &world.replicas {
+                    let deleted = asked.request.deleted_at.is_some();
+                    let tagged = replica.tags.get(plan.route.tag.as_str()) == Some(&plan.digest);
+                    assert!(tagged || deleted, "over without a tag at '{name}'");
+                }
             }
             Outcome::DryRunPassed => assert!(asked.request.dry_run && !put && !recorded),
             Outcome::AlreadyPromoted => {}
@@ -404,6 +440,7 @@ fn whatever_goes_wrong_each_promotion_ends_and_breaks_no_promise() {
     let every = [
         Stage::Resolving,
         Stage::Gating,
+        Stage::Copying,
         Stage::Writing,
         Stage::Recording,
         Stage::Publishing,

@@ -84,6 +84,33 @@ pub async fn a_secret_is_read_once(rig: Rig) {
     within(&second, 10, 1, 11);
 }
 
+pub async fn a_replica_costs_its_copy_and_two_looks_at_the_ledger(rig: Rig) {
+    for (required, second) in [(false, Kind::Referrers), (true, Kind::Distribution)] {
+        let world = World::with_second(&rig, Kind::Referrers, second).await;
+        ready(
+            &world,
+            json!({ "artifacts": world.replicated(required) }),
+            1,
+        )
+        .await;
+        let mark = world.proxy.trace.mark();
+        let cost = cost(&world, "one", "v1.2.3").await;
+        let entries = world.proxy.trace.since(mark);
+        let at_second = count(&entries, Server::Second, &[Class::Read, Class::Write]);
+        report(&rig, &format!("a replica, required: {required}"), &cost);
+        rig.report(format!(
+            "  at the replica ({second:?}): {at_second} requests"
+        ));
+        // One more Event, and a status more when the copy takes longer than a pass waits.
+        let waited = cost.entries.iter();
+        let waited = waited
+            .filter(|entry| entry.seen.key.contains("Copying"))
+            .count();
+        within(&cost, 11 + waited, 3, usize::MAX);
+        world.assert_counted_everything().await;
+    }
+}
+
 pub async fn an_operator_with_nothing_to_do_does_nothing(rig: Rig) {
     const QUIET: Duration = seconds(120);
     let world = World::new(&rig, Kind::Referrers).await;

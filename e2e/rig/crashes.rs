@@ -33,6 +33,7 @@ async fn crash_after(rig: &Rig, key: &str) -> Vec<String> {
         rig,
         kind: Kind::Distribution,
         leader_election: false,
+        replica: None,
     };
     let reference = scene.run(Vec::new()).await;
     let stop = Stop {

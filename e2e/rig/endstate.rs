@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use floe::api::EnvironmentPolicy;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Map, Value, json};
 
+use crate::oci::Repository;
 use crate::world::World;
 
 /// Fields that differ from run to run and say nothing.
@@ -38,21 +40,14 @@ pub async fn end_state(world: &World) -> Value {
         .expect("list policies");
     let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
     let jobs = jobs.list(&ListParams::default()).await.expect("list Jobs");
-    let tags = world.repository.tag_map().await;
-    let mut records = BTreeMap::new();
-    for digest in tags.values().collect::<BTreeSet<_>>() {
-        let mut payloads = Vec::new();
-        for referrer in world.repository.referrers(digest).await {
-            payloads.push(referrer.json());
+    let (tags, records) = contents(&world.repository).await;
+    let second = match world.second_reference() {
+        Some(_) => {
+            let (tags, records) = contents(&world.second().repository).await;
+            json!({ "tags": tags, "records": records })
         }
-        payloads.sort_by_key(|record| {
-            (
-                record["predicateType"].to_string(),
-                record["predicate"]["name"].to_string(),
-            )
-        });
-        records.insert(digest.clone(), payloads);
-    }
+        None => Value::Null,
+    };
     // Each gate of each promotion once: a second set of Jobs would have other names.
     let mut set_of_jobs: Vec<String> = jobs
         .items
@@ -74,7 +69,8 @@ pub async fn end_state(world: &World) -> Value {
         .collect();
     set_of_jobs.sort();
     let state = json!({
-        "promotions": promotions.items, "policies": policies.items, "jobs": set_of_jobs, "tags": tags, "records": records,
+        "promotions": promotions.items, "policies": without_looks(policies.items), "jobs": set_of_jobs, "tags": tags, "records": records,
+        "second": second,
     });
     let keep: Vec<&str> = tags.values().map(String::as_str).collect();
     mask(
@@ -82,9 +78,46 @@ pub async fn end_state(world: &World) -> Value {
         &[
             (&world.namespace, "<namespace>"),
             (&world.reference, "<repository>"),
+            (world.second_reference().unwrap_or("<none>"), "<second>"),
         ],
         &keep,
     )
+}
+
+/// An operator that starts compares the tags; whether one has started on the way differs. What it has found does not:
+/// no crash may leave a tag that the ledger does not explain.
+fn without_looks(mut policies: Vec<EnvironmentPolicy>) -> Vec<EnvironmentPolicy> {
+    for status in policies
+        .iter_mut()
+        .filter_map(|policy| policy.status.as_mut())
+    {
+        status
+            .conditions
+            .retain(|one| one.type_ != "TagsInSync" || one.status == "False");
+    }
+    policies
+}
+
+/// The tags of a repository, and the records on each of their digests.
+async fn contents(
+    repository: &Repository,
+) -> (BTreeMap<String, String>, BTreeMap<String, Vec<Value>>) {
+    let tags = repository.tag_map().await;
+    let mut records = BTreeMap::new();
+    for digest in tags.values().collect::<BTreeSet<_>>() {
+        let mut payloads = Vec::new();
+        for referrer in repository.referrers(digest).await {
+            payloads.push(referrer.json());
+        }
+        payloads.sort_by_key(|record| {
+            (
+                record["predicateType"].to_string(),
+                record["predicate"]["name"].to_string(),
+            )
+        });
+        records.insert(digest.clone(), payloads);
+    }
+    (tags, records)
 }
 
 /// Replaces what differs from run to run; these digests stay.

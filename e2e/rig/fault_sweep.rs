@@ -15,6 +15,7 @@ pub async fn a_request_that_fails_changes_nothing_in_the_end(rig: Rig) {
         rig: &rig,
         kind: Kind::Distribution,
         leader_election: false,
+        replica: None,
     };
     let reference = scene.reference().await;
     let keys: BTreeSet<&String> = reference.effects.iter().collect();

@@ -33,12 +33,15 @@ mod budgets;
 mod crash_sweep;
 mod crashes;
 mod deletion;
+mod drift;
 mod fault_sweep;
 mod keys;
 mod leadership;
 mod ledger;
 mod main_scenario;
 mod refusals;
+mod replicas;
+mod retention;
 mod rig_itself;
 mod side_by_side;
 mod two_operators;
@@ -50,6 +53,7 @@ fn main() -> std::process::ExitCode {
         crash_sweep::a_crash_before_or_after_any_effect_changes_nothing_in_the_end,
         crash_sweep::a_crash_changes_nothing_where_the_registry_has_the_referrers_api,
         crash_sweep::a_crash_changes_nothing_under_leader_election,
+        crash_sweep::a_crash_changes_nothing_while_a_replica_is_brought_up_to_date,
         fault_sweep::a_request_that_fails_changes_nothing_in_the_end,
         two_operators::two_operators_promote_each_version_once_though_one_of_them_is_killed,
         rig_itself::the_proxy_counts_what_the_api_server_and_the_registry_count,
@@ -59,6 +63,7 @@ fn main() -> std::process::ExitCode {
         budgets::a_promotion_with_four_jobs_keeps_its_budget,
         budgets::a_promotion_with_policy_compliance_alone_keeps_its_budget,
         budgets::a_secret_is_read_once,
+        budgets::a_replica_costs_its_copy_and_two_looks_at_the_ledger,
         budgets::an_operator_with_nothing_to_do_does_nothing,
         main_scenario::a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each,
         main_scenario::applying_a_promotion_again_does_nothing_also_after_it_was_deleted,
@@ -99,6 +104,14 @@ fn main() -> std::process::ExitCode {
         keys::a_record_is_signed_by_the_key_of_its_namespace,
         keys::a_record_that_a_stranger_has_signed_counts_for_nothing,
         keys::a_key_that_was_lost_is_not_made_anew_in_silence,
+        drift::a_tag_that_somebody_moves_is_reported_once_and_put_back_by_repair,
+        drift::a_registry_that_is_down_makes_the_tags_unknown_and_keeps_what_was_known,
+        drift::a_promotion_moves_latest_to_where_it_belongs_again,
+        drift::a_record_that_another_client_dropped_is_listed_again,
+        drift::comparing_again_and_again_writes_nothing,
+        drift::a_promotion_in_the_middle_of_a_comparison_is_never_taken_for_drift,
+        drift::a_stranger_in_a_replica_is_seen_and_put_back_too,
+        retention::gc_deletes_what_its_plan_says_and_a_record_stays_readable,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,
@@ -118,6 +131,18 @@ fn main() -> std::process::ExitCode {
         side_by_side::many_promotions_at_once_into_one_environment_follow_each_other,
         side_by_side::a_policy_that_changes_while_gates_run_runs_only_what_has_changed,
         side_by_side::a_job_that_is_deleted_before_its_result_was_seen_runs_again,
+        replicas::a_replica_gets_the_artifact_its_record_and_its_tags,
+        replicas::a_replica_that_is_down_does_not_hold_up_the_promotion_and_heals_by_itself,
+        replicas::a_replica_that_goes_down_in_the_middle_is_brought_up_to_date,
+        replicas::a_promotion_that_heals_late_does_not_move_latest_of_a_replica_back,
+        replicas::a_required_replica_that_is_down_stops_the_promotion_before_anything_is_written,
+        replicas::a_required_replica_that_is_down_for_an_hour_fails_the_promotion,
+        replicas::a_required_replica_that_fails_behind_the_tag_is_waited_for,
+        replicas::a_tag_that_is_taken_at_a_replica_is_never_moved,
+        replicas::a_blob_that_was_altered_gets_no_tag_at_a_replica,
+        replicas::two_promotions_that_copy_the_same_blobs_at_once_both_arrive,
+        replicas::a_promotion_that_is_deleted_while_a_replica_is_down_is_let_go,
+        replicas::an_environment_with_a_repository_of_its_own_gets_the_artifact_first,
         side_by_side::events_tell_the_story_and_no_secret,
     ];
     harness::run(all)

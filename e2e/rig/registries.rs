@@ -29,8 +29,8 @@ pub const OWN_REQUEST: &str = "rig=1";
 
 impl Registry {
     /// Starts one and waits until it answers.
-    pub async fn start(kind: Kind, folder: &Path) -> Self {
-        let folder = folder.join("registry");
+    pub async fn start(kind: Kind, folder: &Path, name: &str) -> Self {
+        let folder = folder.join(name);
         std::fs::create_dir_all(&folder).expect("make a folder");
         let log = folder.join("registry.log");
         let mut registry = Self {

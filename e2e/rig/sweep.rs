@@ -46,6 +46,8 @@ pub struct Scene<'a> {
     pub rig: &'a Rig,
     pub kind: Kind,
     pub leader_election: bool,
+    /// The kind of the registry of a replica that is required; none without replica.
+    pub replica: Option<Kind>,
 }
 
 impl Scene<'_> {
@@ -66,7 +68,10 @@ impl Scene<'_> {
     /// One run: two gates and policy_compliance, one environment.
     pub async fn run(&self, stops: Vec<Stop>) -> Run {
         let began = Instant::now();
-        let world = Rc::new(World::new(self.rig, self.kind).await);
+        let world = Rc::new(match self.replica {
+            Some(second) => World::with_second(self.rig, self.kind, second).await,
+            None => World::new(self.rig, self.kind).await,
+        });
         world.jobs.when(When::OneByOne(3));
         world.repository.publish("v1.2.3", "first").await;
         for stop in &stops {
@@ -75,7 +80,11 @@ impl Scene<'_> {
                 move |seen: &crate::proxy::Seen, _: &str| seen.class.is_effect() && seen.key == key;
             world.proxy.faults.once(stop.fault.clone(), here);
         }
-        world.policy("dev", json!({ "gates": gates(2) })).await;
+        let mut policy = json!({ "gates": gates(2) });
+        if self.replica.is_some() {
+            policy["artifacts"] = world.replicated(true);
+        }
+        world.policy("dev", policy).await;
         let supervisor = Supervisor::start(&world, "op", self.leader_election);
         supervisor.until_ready().await;
         world.policy_ready("dev").await;

@@ -20,8 +20,12 @@ pub enum ConditionType {
     Promoted,
     /// The record lies beside the artifact.
     Recorded,
+    /// Every replica has the artifact and its tags. Absent where the policy lists none.
+    Replicated,
     /// The policy makes sense by itself and beside the others.
     Valid,
+    /// The tags in the registry name what the ledger says.
+    TagsInSync,
 }
 
 impl ConditionType {
@@ -36,7 +40,9 @@ impl ConditionType {
             Self::GatesPassed => "GatesPassed",
             Self::Promoted => "Promoted",
             Self::Recorded => "Recorded",
+            Self::Replicated => "Replicated",
             Self::Valid => "Valid",
+            Self::TagsInSync => "TagsInSync",
         }
     }
 }

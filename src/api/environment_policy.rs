@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::conditions::condition_list;
 use super::gate::Gate;
 use super::policy_rule::{PolicyException, PolicyRule};
+use super::retention::Retention;
 
 /// What a version must pass to enter one environment, and what is in that environment now.
 ///
@@ -33,6 +34,7 @@ use super::policy_rule::{PolicyException, PolicyRule};
     printcolumn(name = "Promoting", type_ = "string", json_path = ".status.artifacts[*].inFlight.name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Tags in sync", type_ = "string", json_path = ".status.conditions[?(@.type==\"TagsInSync\")].status", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 40")
@@ -84,11 +86,20 @@ pub struct EnvironmentPolicySpec {
     /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_order: Option<VersionOrder>,
+    /// Which old versions are kept when somebody cleans up with `floe platform gc`. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// An artifact and where it lies.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("!has(self.replicas) || self.replicas.all(r, r.repository != self.repository)")
+        .message("a replica lies in another repository than the artifact itself"),
+    validation = Rule::new("!has(self.replicas) || self.replicas.all(r, self.replicas.exists_one(o, o.repository == r.repository))")
+        .message("no two replicas of an artifact lie in the same repository"),
+)]
 pub struct ArtifactSource {
     /// Name by which promotions speak of the artifact: lower-case letters, digits and `-`.
     #[schemars(
@@ -96,7 +107,9 @@ pub struct ArtifactSource {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub name: String,
-    /// Repository with its registry, without tag or digest: `registry.example:5000/team/platform`.
+    /// Repository with its registry, without tag or digest: `registry.example:5000/team/platform`. When the
+    /// environment that a version comes from has another one, the artifact is copied from there, with
+    /// everything that refers to it, before its tags are written here.
     #[schemars(
         length(min = 3, max = 255),
         regex(pattern = r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
@@ -121,18 +134,136 @@ pub struct ArtifactSource {
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub plain_http: bool,
+    /// Other repositories that get every version promoted into this environment: the artifact with everything
+    /// that refers to it, the record, `<version>-<suffix>`, and `latest-<suffix>` last. `status.replicas` of the
+    /// Promotion says how far each of them is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub replicas: Vec<ReplicaSource>,
 }
 
-/// How to log in at a registry.
+/// Another repository that gets what is promoted, and how it is reached.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Credentials {
-    /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace.
+pub struct ReplicaSource {
+    /// Name by which conditions speak of it, such as `us-west`: lower-case letters, digits and `-`.
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Repository with its registry, without tag or digest. Its tags `*-<suffix>` are written by this
+    /// policy only: (repository, suffix) belongs to the oldest policy in the cluster that names it.
+    #[schemars(
+        length(min = 3, max = 255),
+        regex(pattern = r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
+    )]
+    pub repository: String,
+    /// How to log in at its registry. Without it, floe asks anonymously.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Secret in the policy's namespace with the certificate authority of its registry under the key
+    /// `ca.crt` (PEM). Default: the authorities that the operator's image trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
     )]
-    pub secret_name: String,
+    pub ca_secret_name: Option<String>,
+    /// Speak HTTP without TLS to its registry. Default false. For registries inside the cluster only.
+    #[serde(
+        default,
+        rename = "plainHTTP",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub plain_http: bool,
+    /// True: nothing is tagged anywhere before this replica holds the whole artifact, and `latest-<suffix>`
+    /// does not move before it has its `<version>-<suffix>`; a promotion waits for it. False (default): a
+    /// promotion succeeds without it (`Replicated=False`), and floe goes on trying until it has everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+}
+
+impl ReplicaSource {
+    /// The replica as the place of an artifact: how it is reached, under the artifact's name.
+    pub fn as_source(&self, artifact: &str) -> ArtifactSource {
+        ArtifactSource {
+            name: artifact.to_owned(),
+            repository: self.repository.clone(),
+            credentials: self.credentials.clone(),
+            ca_secret_name: self.ca_secret_name.clone(),
+            plain_http: self.plain_http,
+            replicas: Vec::new(),
+        }
+    }
+}
+
+/// How to log in at a registry: with a Secret, or with an identity that a cloud knows. One of the two.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.secretName) != has(self.workloadIdentity)")
+        .message("credentials name either a secretName or a workloadIdentity"),
+)]
+pub struct Credentials {
+    /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace. The entry with the longest
+    /// `host/path` that fits the repository is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub secret_name: Option<String>,
+    /// Log in as an identity of the cloud to which the registry belongs, without a stored password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
+}
+
+/// An identity of the cloud to which a registry belongs.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadIdentity {
+    /// Kind of the registry: `ECR` (Amazon Elastic Container Registry), `GAR` (Google Artifact Registry),
+    /// `ACR` (Azure Container Registry).
+    pub provider: CloudProvider,
+    /// ServiceAccount in the policy's namespace whose cloud identity is used. Its annotations say which one:
+    /// ECR `eks.amazonaws.com/role-arn`; GAR `iam.gke.io/gcp-service-account` (optional) and, outside of GKE,
+    /// `promotion.floe.dev/gcp-workload-identity-provider`; ACR `azure.workload.identity/client-id` and
+    /// `azure.workload.identity/tenant-id`. Gates' Pods run under it too, with its token in the container that
+    /// fetches the artifact only. Default: the operator's own identity, where the operator was started with
+    /// `--allow-own-identity`; gates' Pods then log in as the node on which they run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub service_account_name: Option<String>,
+}
+
+/// A cloud with a registry of its own.
+#[derive(
+    JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CloudProvider {
+    /// Amazon Elastic Container Registry.
+    #[default]
+    Ecr,
+    /// Google Artifact Registry.
+    Gar,
+    /// Azure Container Registry.
+    Acr,
 }
 
 /// Whether versions may go down.
@@ -153,8 +284,10 @@ pub struct EnvironmentPolicyStatus {
     /// Generation of the policy that the conditions speak of; -1 before the operator has seen it.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready` (promotions into the environment can run), `Reconciling`, `Stalled`, and `Valid`
-    /// (the policy makes sense by itself and beside the others).
+    /// `Ready` (promotions into the environment can run), `Reconciling`, `Stalled`, `Valid`
+    /// (the policy makes sense by itself and beside the others), and `TagsInSync` (the tags in the registry
+    /// name what the ledger says; looked at every 30 minutes, and every minute while they do not). `Ready`
+    /// does not depend on `TagsInSync`: a promotion moves `latest-<suffix>` to where it belongs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition_list")]
     pub conditions: Vec<Condition>,
@@ -185,6 +318,38 @@ pub struct LedgerArtifact {
     /// The promotion that writes tags at this moment. Only one may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<InFlight>,
+    /// Where the registry differs from this ledger, at most 20 differences; `latest-<suffix>` first, then the
+    /// newest versions. `floe platform repair` puts tags back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    pub drift: Vec<Drift>,
+}
+
+/// One difference between the ledger and a registry.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// `TagMoved`, `TagMissing` or `RecordMissing`.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// Tag that was moved or deleted; of a record, the tag of its version.
+    #[schemars(length(max = 128))]
+    pub tag: String,
+    /// Version that the tag stands for.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Repository in which it differs.
+    #[schemars(length(max = 255))]
+    pub repository: String,
+    /// Digest that the tag should name, or of the record that should be there.
+    #[schemars(length(max = 140))]
+    pub expected: String,
+    /// Digest that the tag names instead; nothing when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
+    pub found: Option<String>,
+    /// When this difference was first seen.
+    pub since: Time,
 }
 
 /// What one gate measured at the last promotion for which it measured something.

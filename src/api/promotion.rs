@@ -34,6 +34,7 @@ use super::conditions::condition_list;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.plan.digest", priority = "1"),
+    printcolumn(name = "Replicated", type_ = "string", json_path = ".status.conditions[?(@.type==\"Replicated\")].status", priority = "1"),
     printcolumn(name = "Requested-By", type_ = "string", json_path = ".spec.requestedBy", priority = "1"),
     validation = Rule::new("self.spec == oldSelf.spec")
         .message("a Promotion cannot be changed: make a new one under another name (floe platform promote does that for you)"),
@@ -100,11 +101,11 @@ pub struct PromotionStatus {
     #[serde(default)]
     pub observed_generation: i64,
     /// `Ready`, `Reconciling` and `Stalled` as kstatus reads them, `Succeeded` for the end, and the facts
-    /// `SourceVerified`, `GatesPassed`, `Promoted` and `Recorded`.
+    /// `SourceVerified`, `GatesPassed`, `Promoted`, `Recorded`, and, where the policy lists replicas, `Replicated`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition_list")]
     pub conditions: Vec<Condition>,
-    /// Where it stands: Resolving, Gating, Writing, Recording, Publishing, Succeeded or Failed.
+    /// Where it stands: Resolving, Gating, Copying, Writing, Recording, Publishing, Succeeded or Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub stage: Option<String>,
@@ -128,6 +129,11 @@ pub struct PromotionStatus {
     /// Where the record lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<RecordRef>,
+    /// The replicas that the policy lists, and how far each of them is. Those that are not required may
+    /// still be on their way when the promotion has succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub replicas: Vec<ReplicaStatus>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
@@ -144,9 +150,13 @@ pub struct PlanStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub from: Option<String>,
-    /// Repository that holds source and target.
+    /// Repository in which the tags are written.
     #[schemars(length(max = 255))]
     pub repository: String,
+    /// Repository from which the artifact is copied first; absent when it is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub source_repository: Option<String>,
     /// Tag that was resolved.
     #[schemars(length(max = 128))]
     pub source_tag: String,
@@ -287,6 +297,66 @@ pub struct Intent {
     /// Operator process that took the decision.
     #[schemars(length(max = 253))]
     pub operator_instance: String,
+    /// Replicas that get the artifact as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub replicas: Vec<PlannedReplica>,
+}
+
+/// A replica that the policy lists when the intent is stated.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedReplica {
+    /// Its name.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// Its repository.
+    #[schemars(length(max = 255))]
+    pub repository: String,
+    /// Nothing is tagged before it holds the artifact.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+}
+
+/// How far a replica is.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Its name.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// Its repository.
+    #[schemars(length(max = 255))]
+    pub repository: String,
+    /// The promotion waits for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// `Pending`, `Copying`, `Copied` (it holds the artifact, without tags), `Tagged` (`<version>-<suffix>` is
+    /// there and everything was found by digest; `latest-<suffix>` comes next), `Replicated`, or `Failed`
+    /// (floe tries again).
+    #[schemars(length(max = 16))]
+    pub state: String,
+    /// Digest that its tag `<version>-<suffix>` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
+    pub digest: Option<String>,
+    /// What it lacks, each by kind and digest; at most 16 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 512)))]
+    pub missing: Vec<String>,
+    /// Stable word for what went wrong last, such as `RegistryUnavailable` or `TagTaken`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub last_error: Option<String>,
+    /// Since when it is in this state; when it fails, since it began to.
+    pub since: Time,
+    /// When floe tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Time>,
 }
 
 /// What the environment held before.

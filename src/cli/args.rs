@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+/// Tags are not compared more often: a registry answers for each version of each environment.
+const SHORTEST_DRIFT_PERIOD: Duration = Duration::from_secs(10);
 
 /// Promotes OCI artifacts through environments: the same digest, gates as Jobs, a record beside the artifact.
 #[derive(Debug, Parser)]
@@ -64,9 +68,33 @@ pub(super) struct OperatorArguments {
     /// Pull policy of that image in gate Pods: Always, IfNotPresent or Never.
     #[arg(long, env = "FLOE_IMAGE_PULL_POLICY", hide_env_values = true)]
     pub(super) image_pull_policy: Option<String>,
+    /// How often tags in the registry are compared with the ledger, at least 10s. While they differ, every minute.
+    #[arg(long, env = "FLOE_DRIFT_PERIOD", hide_env_values = true, value_name = "DURATION",
+        default_value = "30m", value_parser = drift_period)]
+    pub(super) drift_period: Duration,
     /// What is logged, as RUST_LOG writes it.
     #[arg(long, env = "RUST_LOG", hide_env_values = true, default_value = "info")]
     pub(super) log: String,
+}
+
+/// A time span such as `90s`, `10m` or `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: kube::core::Duration = text
+        .parse()
+        .map_err(|_| "write it as in 90s, 10m or 1h30m".to_owned())?;
+    if parsed.is_negative() {
+        return Err("it must not be negative".to_owned());
+    }
+    Ok(parsed.into())
+}
+
+fn drift_period(text: &str) -> Result<Duration, String> {
+    let period = duration(text)?;
+    if period < SHORTEST_DRIFT_PERIOD {
+        let shortest = SHORTEST_DRIFT_PERIOD.as_secs();
+        return Err(format!("it must be {shortest}s at least"));
+    }
+    Ok(period)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         listen,
         image,
         image_pull_policy,
+        drift_period,
         ..
     } = arguments;
     let settings = Settings {
@@ -39,6 +40,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         image,
         namespace: operator_namespace,
         image_pull_policy,
+        drift_period,
     };
     let options = Options {
         settings,

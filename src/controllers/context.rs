@@ -12,7 +12,10 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::copies::Copies;
+use super::drift::Looks;
 use super::rules::RuleChecks;
+use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
@@ -36,6 +39,8 @@ pub struct Settings {
     pub namespace: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
+    /// How often tags are compared with the ledger.
+    pub drift_period: Duration,
 }
 
 /// What the watches have shown.
@@ -82,6 +87,10 @@ pub(super) struct Context {
     pub metrics: Metrics,
     /// Whether the rules of policies can be read.
     pub rule_checks: RuleChecks,
+    /// When the tags of which policy are compared next.
+    pub looks: Looks,
+    /// Copies that run beside the passes.
+    pub copies: Copies,
     /// Jobs that were created and that the watch has not shown yet.
     expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
@@ -97,6 +106,7 @@ impl Context {
         settings: Settings,
         stores: Stores,
         metrics: Metrics,
+        promotions: Triggers<Promotion>,
     ) -> Self {
         let reporter = Reporter {
             controller: "floe".to_owned(),
@@ -113,6 +123,8 @@ impl Context {
             credentials: Credentials::default(),
             metrics,
             rule_checks: RuleChecks::default(),
+            looks: Looks::default(),
+            copies: Copies::new(promotions),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
@@ -194,6 +206,7 @@ impl Context {
             known.let_go = Some(now());
         }
         lock(&self.failures).remove(uid);
+        self.copies.stop(uid);
     }
 
     /// Counts a failed pass, and says how long to wait: 1 s, doubling to 5 min.

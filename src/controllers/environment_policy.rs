@@ -17,12 +17,13 @@ use crate::api::{
 };
 use crate::domain::artifact::{Digest, Repository};
 use crate::domain::decision::TroubleKind;
+use crate::domain::drift;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
 use crate::domain::record::KeyRing;
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::keys::NoKey;
 use crate::effects::registry::{Reference, Registry};
 use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
@@ -164,7 +165,7 @@ async fn rebuild(
     };
     let access = match ctx
         .credentials
-        .access(&ctx.client, space, source, repository)
+        .access(&ctx.client, space, Place::of(source, repository))
         .await
     {
         Ok(access) => access,
@@ -310,6 +311,7 @@ fn status_after(
             },
             valid_message,
         ),
+        drift::kept(before, generation, now.0),
     ];
     status.observed_generation = generation;
     status

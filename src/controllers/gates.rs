@@ -88,14 +88,14 @@ fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
         start_timeout_seconds: gate.start_timeout_seconds,
         artifact: route.artifact.clone(),
         version: route.version.to_string(),
-        repository: route.repository.clone(),
+        repository: route.source().clone(),
         digest: plan.digest.clone(),
         from: route.from.clone(),
         to: route.to.clone(),
         credentials_secret: source
             .as_ref()
             .and_then(|source| source.credentials.as_ref())
-            .map(|credentials| credentials.secret_name.clone()),
+            .and_then(|credentials| credentials.secret_name.clone()),
         ca_secret: source
             .as_ref()
             .and_then(|source| source.ca_secret_name.clone()),

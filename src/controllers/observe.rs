@@ -8,13 +8,14 @@ use kube::ResourceExt as _;
 
 use super::context::Context;
 use super::environments;
-use crate::api::{LABEL_REQUEST_UID, Promotion};
+use crate::api::{ConditionType, LABEL_REQUEST_UID, Promotion, PromotionStatus, find_condition};
+use crate::domain::decision::Outcome;
 use crate::domain::gates::{GateOutcome, GateResult, GateState, Limits, Terms, job_name, judge};
 use crate::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
 use crate::domain::plan::Plan;
 use crate::domain::policy::{Environment, Environments};
 use crate::domain::request::Request;
-use crate::domain::status::stored_results;
+use crate::domain::status::{stated, stored_replicas, stored_results};
 use crate::domain::verdict::{PlannedGate, planned_gates, state_of};
 use crate::effects::gate_jobs::facts_of;
 
@@ -36,7 +37,9 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         claim: Claim::Unasked {
             left_over: claim_left_over(ctx, &request, plan.as_ref()),
         },
-        intent: status.intent.map(|intent| intent.policy.digest),
+        intent: stated(&status),
+        replicas: stored_replicas(&status),
+        settled: has_ended_promoted(&status),
         waiting: status.waiting_on.map(|waiting| WaitingSince {
             reason: waiting.reason,
             since: waiting.since.0,
@@ -53,9 +56,18 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         own_record: None,
         record: None,
         latest: false,
-        settled: false,
+        target_copy: None,
         trouble: None,
     }
+}
+
+/// The status says that it ended with the tags written: the ledger has had it.
+fn has_ended_promoted(status: &PromotionStatus) -> bool {
+    let succeeded = find_condition(&status.conditions, ConditionType::Succeeded);
+    status.finished_at.is_some()
+        && succeeded.is_some_and(|succeeded| {
+            succeeded.status == "True" && succeeded.reason == Outcome::Promoted.reason()
+        })
 }
 
 /// Every gate of the policy: a stored verdict counts, else what its Job shows; without either it is missing.

@@ -10,18 +10,21 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::copies::Progress;
 use super::error::{Error, Result, api, within};
 use crate::api::{ArtifactSource, EnvironmentPolicy, Promotion, PromotionStatus};
+use crate::domain::artifact::Repository;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::Route;
 use crate::domain::record::{KeyRing, SigningKey};
 use crate::effects::clock;
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::events::Note;
 use crate::effects::keys::NoKey;
 use crate::effects::ledger::WRITE_WINDOW;
 use crate::effects::registry::{ErrorKind, Registry, RegistryError};
+use crate::effects::replication::Site;
 
 /// One pass over one promotion.
 pub(super) struct Pass<'a> {
@@ -37,7 +40,12 @@ pub(super) struct Pass<'a> {
     pub notes: Vec<Note>,
     /// Time of the pass.
     pub now: Timestamp,
+    /// How much longer this pass may wait for copies that run beside it.
+    pub patience: Duration,
 }
+
+/// How long a pass waits for copies in all: a small one is done by then, and saves a status in between.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An effect on the registry did not come about: the decision says what follows.
 pub(super) enum Stopped {
@@ -99,23 +107,64 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// The client for the registry of this route, with the credentials of the environment's policy.
+    /// The client for the registry in which the tags are written, with the credentials of the environment's
+    /// policy.
     pub(super) async fn registry(&self, route: &Route) -> Result<Registry, Stopped> {
-        let space = &self.observed.request.space;
-        let Some(source) = self.source(route) else {
+        let source = self.entry(&route.to, &route.artifact);
+        let source = found(source, &route.to, &route.artifact)?;
+        let registry = self.open(&source, &route.repository).await?;
+        Ok(match &self.claim {
+            Some((read_at, _)) => registry.writing_before(*read_at + write_window()),
+            None => registry,
+        })
+    }
+
+    /// The client for the registry from which the artifact comes.
+    pub(super) async fn source_registry(&self, route: &Route) -> Result<Registry, Stopped> {
+        let (environment, artifact) = (source_environment(route), &route.artifact);
+        let source = found(self.source(route), environment, artifact)?;
+        self.open(&source, route.source()).await
+    }
+
+    /// A replica, and the client that has access to it.
+    pub(super) async fn replica(&self, route: &Route, name: &str) -> Result<Site, Stopped> {
+        let listed = self
+            .observed
+            .replicas_planned()
+            .into_iter()
+            .find(|replica| replica.name == name)
+            .map(|replica| replica.repository.clone());
+        let source = self.entry(&route.to, &route.artifact).and_then(|artifact| {
+            let mut replicas = artifact.replicas.iter();
+            let replica = replicas.find(|replica| replica.name == name)?;
+            Some(replica.as_source(&route.artifact))
+        });
+        let Some((repository, source)) = listed.zip(source) else {
             return Err(Stopped::Trouble(Trouble {
                 kind: TroubleKind::CredentialsMissing,
                 problem: format!(
-                    "the EnvironmentPolicy '{}' has no artifact '{}'",
+                    "the EnvironmentPolicy '{}' has no replica '{name}' of artifact '{}'",
                     route.to, route.artifact
                 ),
                 not_before: None,
             }));
         };
+        Ok(Site {
+            registry: self.open(&source, &repository).await?,
+            repository,
+        })
+    }
+
+    async fn open(
+        &self,
+        source: &ArtifactSource,
+        repository: &Repository,
+    ) -> Result<Registry, Stopped> {
+        let space = &self.observed.request.space;
         let access = match self
             .ctx
             .credentials
-            .access(&self.ctx.client, space, &source, &route.repository)
+            .access(&self.ctx.client, space, Place::of(source, repository))
             .await
         {
             Ok(access) => access,
@@ -134,11 +183,16 @@ impl Pass<'_> {
                 }));
             }
         };
-        let registry = self.ctx.registries.open(&access)?;
-        Ok(match &self.claim {
-            Some((read_at, _)) => registry.writing_before(*read_at + write_window()),
-            None => registry,
-        })
+        Ok(self.ctx.registries.open(&access)?)
+    }
+
+    /// How far a copy is that runs beside this pass, when there is one; waits for it as long as the pass may.
+    pub(super) async fn look_at_copy(&mut self, what: &str) -> Option<Progress> {
+        let began = read_time();
+        let uid = &self.observed.request.uid;
+        let progress = self.ctx.copies.look(uid, what, self.patience).await;
+        self.patience = self.patience.saturating_sub(began.elapsed());
+        progress
     }
 
     /// The key that signs the records of this namespace.
@@ -175,8 +229,13 @@ impl Pass<'_> {
         });
     }
 
-    /// Where the environment's policy says that the artifact lies, and how to log in there.
+    /// Where the artifact comes from, and how to log in there: what gates fetch.
     pub(super) fn source(&self, route: &Route) -> Option<ArtifactSource> {
+        self.entry(source_environment(route), &route.artifact)
+    }
+
+    /// What the policy of an environment says of an artifact.
+    fn entry(&self, environment: &str, artifact: &str) -> Option<ArtifactSource> {
         let space = &self.observed.request.space;
         self.ctx
             .stores
@@ -185,23 +244,42 @@ impl Pass<'_> {
             .iter()
             .filter_map(|guard| guard.0.as_ref().ok())
             .find(|policy| {
-                policy.namespace().as_deref() == Some(space) && policy.name_any() == route.to
+                policy.namespace().as_deref() == Some(space) && policy.name_any() == environment
             })
             .and_then(|policy| {
-                policy
-                    .spec
-                    .artifacts
-                    .iter()
-                    .find(|source| source.name == route.artifact)
-                    .cloned()
+                let mut artifacts = policy.spec.artifacts.iter();
+                artifacts.find(|source| source.name == artifact).cloned()
             })
     }
+}
+
+/// The environment whose policy says how the source is reached.
+fn source_environment(route: &Route) -> &str {
+    match (&route.source_repository, &route.from) {
+        (Some(_), Some(from)) => from,
+        (Some(_) | None, _) => &route.to,
+    }
+}
+
+fn found(
+    source: Option<ArtifactSource>,
+    environment: &str,
+    artifact: &str,
+) -> Result<ArtifactSource, Stopped> {
+    source.ok_or_else(|| {
+        Stopped::Trouble(Trouble {
+            kind: TroubleKind::CredentialsMissing,
+            problem: format!("the EnvironmentPolicy '{environment}' has no artifact '{artifact}'"),
+            not_before: None,
+        })
+    })
 }
 
 /// What a registry's error means for a promotion.
 pub(super) fn trouble(error: &RegistryError) -> Trouble {
     let kind = match error.kind() {
         ErrorKind::Denied => TroubleKind::RegistryDenied,
+        ErrorKind::NoCredentials => TroubleKind::CredentialsMissing,
         ErrorKind::Untrusted => TroubleKind::RegistryUntrusted,
         _ => TroubleKind::RegistryUnavailable,
     };
@@ -218,4 +296,13 @@ pub(super) fn trouble(error: &RegistryError) -> Trouble {
 /// How long a claim that was just read allows to write.
 fn write_window() -> Duration {
     Duration::try_from(WRITE_WINDOW).unwrap_or_default()
+}
+
+/// When something was read, to know later how old that is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an age in this process, not a time that is stored"
+)]
+pub(super) fn read_time() -> Instant {
+    Instant::now()
 }

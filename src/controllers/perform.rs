@@ -1,16 +1,15 @@
 //! Values to world: does what a decision says, and returns what came of it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::time::Instant;
 
 use super::error::{Error, Result, api};
-use super::pass::{Pass, Stopped};
+use super::pass::{Pass, Stopped, read_time};
 use super::report::PROMOTE;
-use super::{environments, gates, write};
-use crate::api::{Intent, PolicyRef, Previous};
+use super::{environments, gates, replicas, write};
+use crate::api::{Intent, PlannedReplica, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
-use crate::domain::observed::{Claim, Receipt, Source, TagState};
+use crate::domain::observed::{Claim, Receipt, Source, Stated, TagState};
 use crate::domain::plan::{Plan, Route};
 use crate::domain::policy::Environment;
 use crate::domain::record;
@@ -30,6 +29,10 @@ pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Rece
         Action::PinPlan => pin_plan(pass).await,
         Action::FindEarlierResults => gates::find_earlier_results(pass).await,
         Action::StartGate(name) => gates::start_gate(pass, name).await,
+        Action::CopyToTarget => replicas::copy_to_target(pass).await,
+        Action::CopyToReplica(name)
+        | Action::TagReplica(name)
+        | Action::MoveReplicaLatest(name) => replicas::at_replica(pass, action, name).await,
         Action::Claim => claim(pass).await,
         Action::ReleaseClaim => release_claim(pass).await,
         Action::StateIntent => state_intent(pass).await,
@@ -53,13 +56,13 @@ pub(super) type Done = Result<Receipt, Stopped>;
 
 async fn read_source(pass: &mut Pass<'_>) -> Done {
     let route = route(pass)?;
-    let registry = pass.registry(&route).await?;
+    let registry = pass.source_registry(&route).await?;
     let tag = Reference::from(&route.source_tag);
     Ok(Receipt::Source(
-        match registry.get_manifest(&route.repository, &tag).await {
+        match registry.get_manifest(route.source(), &tag).await {
             Ok(None) => Source::Absent,
             Ok(Some(manifest)) => {
-                pass.ctx.manifests.insert(&route.repository, &manifest);
+                pass.ctx.manifests.insert(route.source(), &manifest);
                 let media_type = manifest.media_type().as_str().to_owned();
                 Source::Manifest {
                     digest: manifest.digest().clone(),
@@ -92,9 +95,9 @@ async fn find_upstream_record(pass: &mut Pass<'_>) -> Done {
     let Some((from, digest)) = route.from.as_ref().zip(source_digest(pass)) else {
         return Ok(Receipt::UpstreamRecord(false));
     };
-    let registry = pass.registry(&route).await?;
+    let registry = pass.source_registry(&route).await?;
     let keys = pass.public_keys().await?;
-    let found = records::find(&registry, &route.repository, &digest, &keys).await?;
+    let found = records::find(&registry, route.source(), &digest, &keys).await?;
     let space = &pass.observed.request.space;
     let version = route.version.as_str();
     Ok(Receipt::UpstreamRecord(record::promoted_into(
@@ -136,7 +139,7 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
     let names: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
     let text = format!(
         "{}:{} names {}; gates: {}",
-        plan.route.repository,
+        plan.route.source(),
         plan.route.source_tag,
         plan.digest,
         names.join(", ")
@@ -211,11 +214,15 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
         return Err(Error::Restless(0).into());
     };
     let intent = intent(pass, &plan, environment);
-    let policy = intent.policy.digest.clone();
+    let listed = environment.replicas_of(&plan.route.artifact).to_vec();
+    let stated = Stated {
+        policy: intent.policy.digest.clone(),
+        replicas: listed,
+    };
     let generation = pass.promotion.metadata.generation.unwrap_or_default();
     let status = with_intent(&pass.status(), generation, &pass.observed, intent, pass.now);
     pass.store_status("state the intent", status).await?;
-    Ok(Receipt::Intent(policy))
+    Ok(Receipt::Intent(stated))
 }
 
 fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
@@ -236,6 +243,15 @@ fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
         }),
         operator_version: env!("CARGO_PKG_VERSION").to_owned(),
         operator_instance: pass.ctx.settings.identity.clone(),
+        replicas: environment
+            .replicas_of(&plan.route.artifact)
+            .iter()
+            .map(|replica| PlannedReplica {
+                name: replica.name.clone(),
+                repository: replica.repository.to_string(),
+                required: replica.required,
+            })
+            .collect(),
     }
 }
 
@@ -253,12 +269,4 @@ fn source_digest(pass: &Pass<'_>) -> Option<Digest> {
         Some(Source::Manifest { digest, .. }) => Some(digest.clone()),
         Some(Source::Absent | Source::Unsupported(_)) | None => None,
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how old a claim is in this process"
-)]
-fn read_time() -> Instant {
-    Instant::now()
 }

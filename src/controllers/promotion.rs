@@ -9,7 +9,7 @@ use kube::runtime::controller::Action as Next;
 use super::context::{Context, Guarded};
 use super::error::{Error, Result};
 use super::observe::observe;
-use super::pass::Pass;
+use super::pass::{PATIENCE, Pass};
 use super::perform::perform;
 use super::report::{add_finalizer, finish, report};
 use crate::api::{FINALIZER, LABEL_RESULT, Promotion};
@@ -45,15 +45,21 @@ pub(super) async fn reconcile(object: Arc<Guarded<Promotion>>, ctx: Arc<Context>
         claim: None,
         notes: Vec::new(),
         now,
+        patience: PATIENCE,
     };
-    if let Some(stage) = ended(&pass.promotion) {
+    if let Some(stage) = ended(&pass.promotion)
+        && !has_replicas_on_their_way(&pass)
+    {
         if pass.promotion.labels().contains_key(LABEL_RESULT) && !has_finalizer(&pass.promotion) {
             return Ok(Next::await_change());
         }
         finish(&mut pass, stage).await?;
         return Ok(Next::await_change());
     }
-    if !has_finalizer(&pass.promotion) && pass.observed.request.deleted_at.is_none() {
+    if !has_finalizer(&pass.promotion)
+        && !pass.observed.settled
+        && pass.observed.request.deleted_at.is_none()
+    {
         add_finalizer(&mut pass).await?;
     }
     let decision = work(&mut pass).await?;
@@ -107,6 +113,13 @@ fn ended(promotion: &Promotion) -> Option<Stage> {
     [Stage::Succeeded, Stage::Failed]
         .into_iter()
         .find(|stage| status.stage.as_deref() == Some(stage.as_str()))
+}
+
+/// It has ended well, and was not let go of yet because replicas are not up to date.
+fn has_replicas_on_their_way(pass: &Pass<'_>) -> bool {
+    let let_go = pass.promotion.labels().contains_key(LABEL_RESULT);
+    let decision = decide(&pass.observed, pass.now);
+    !let_go && pass.observed.settled && !decision.is_over()
 }
 
 fn has_finalizer(promotion: &Promotion) -> bool {

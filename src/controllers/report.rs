@@ -23,6 +23,9 @@ const WORDING_LAG: SignedDuration = SignedDuration::from_secs(20);
 /// What floe does to a promotion, in Events.
 pub(super) const PROMOTE: &str = "Promote";
 
+/// What floe does to the replicas of a promotion, in Events.
+const REPLICATE: &str = "Replicate";
+
 /// Stores what the decision says, when it says something new.
 pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<()> {
     let before = pass.status();
@@ -36,7 +39,7 @@ pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<(
     for note in std::mem::take(&mut pass.notes) {
         events::publish(&pass.ctx.recorder, &about, &note).await;
     }
-    if decision.stage.is_final() {
+    if decision.is_over() {
         finish(pass, decision.stage).await?;
     }
     Ok(())
@@ -169,7 +172,11 @@ fn note_changes(
         let text = format!("{}: {message}", gate.name);
         pass.note(true, &gate.name, &format!("Gate{}", gate.outcome), text);
     }
+    note_replicas(pass, before, after);
     if let Some(outcome) = &decision.outcome {
+        if before.finished_at.is_some() {
+            return;
+        }
         pass.ctx.metrics.ended(outcome.reason());
         let told_by_gates = news
             .iter()
@@ -185,10 +192,39 @@ fn note_changes(
             .waiting_on
             .as_ref()
             .is_some_and(|known| known.reason == waiting.reason());
-        let passing = matches!(waiting, WaitingOn::Gates { .. } | WaitingOn::Ledger { .. });
+        let passing = matches!(
+            waiting,
+            WaitingOn::Gates { .. } | WaitingOn::Ledger { .. } | WaitingOn::Copying { .. }
+        );
         if !known && !passing {
             pass.note(true, PROMOTE, waiting.reason(), waiting.to_string());
         }
+    }
+}
+
+/// An Event when a replica stops being up to date or is so at last. What a promotion waits for is told of
+/// already.
+fn note_replicas(pass: &mut Pass<'_>, before: &PromotionStatus, after: &PromotionStatus) {
+    let of = |status: &PromotionStatus| {
+        find_condition(&status.conditions, ConditionType::Replicated).map(|known| {
+            (
+                known.status.clone(),
+                known.reason.clone(),
+                known.message.clone(),
+            )
+        })
+    };
+    let Some((status, reason, message)) = of(after) else {
+        return;
+    };
+    let known = of(before).is_some_and(|known| known.0 == status && known.1 == reason);
+    let waits_for_it = after.waiting_on.is_some() || reason == "NotReached";
+    match status.as_str() {
+        "True" if !known => pass.note(false, REPLICATE, "Replicated", message),
+        "False" if !known && !waits_for_it => {
+            pass.note(true, REPLICATE, "ReplicaFailed", message);
+        }
+        _ => {}
     }
 }
 

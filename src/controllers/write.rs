@@ -21,12 +21,14 @@ type Done = Result<Receipt, Stopped>;
 pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let route = &plan.route;
-    let registry = pass.registry(route).await?;
     // Nothing is written that could not be recorded afterwards.
     pass.signing_key().await?;
-    let source = registry
-        .head_manifest(&route.repository, &Reference::from(&route.source_tag))
+    let source = pass
+        .source_registry(route)
+        .await?
+        .head_manifest(route.source(), &Reference::from(&route.source_tag))
         .await?;
+    let registry = pass.registry(route).await?;
     let found = source.map(|head| head.digest);
     if found.as_ref() != Some(&plan.digest) {
         // The tag may have been written before a crash: then the move of the source came too late to matter.

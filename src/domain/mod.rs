@@ -3,9 +3,11 @@
 
 pub mod artifact;
 pub mod compliance;
+pub mod constraint;
 pub mod decide;
 pub mod decision;
 mod digest;
+pub mod drift;
 pub mod gates;
 pub mod graph;
 pub mod layout;
@@ -16,6 +18,8 @@ pub mod policy;
 pub mod reasons;
 pub mod rebuild;
 pub mod record;
+pub mod replicas;
 pub mod request;
+pub mod retention;
 pub mod status;
 pub mod verdict;

@@ -10,6 +10,7 @@ use super::decision::{Stage, TroubleKind};
 use super::gates::GateState;
 use super::plan::Plan;
 use super::policy::Environments;
+use super::replicas::{Replica, ReplicaState};
 use super::request::Request;
 
 /// Everything that a decision may depend on, besides the time.
@@ -33,8 +34,12 @@ pub struct Observed {
     pub earlier_results: bool,
     /// The environment's write slot.
     pub claim: Claim,
-    /// The intent is stored in the status: digest of the policy under which it was stated.
-    pub intent: Option<String>,
+    /// Whether the target repository holds what is copied from another one.
+    pub target_copy: Option<TargetCopy>,
+    /// How far replicas are, by name: as the status has it, then as this pass has seen it.
+    pub replicas: BTreeMap<String, ReplicaState>,
+    /// The intent is stored in the status.
+    pub intent: Option<Stated>,
     /// What came of writing the tag.
     pub tag: Option<TagWrite>,
     /// What the search for a record of this request found.
@@ -77,6 +82,27 @@ pub enum TagState {
     Names(Digest),
     /// Nothing: a clean 404.
     Absent,
+}
+
+/// How far the copy from another repository is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TargetCopy {
+    /// It is under way.
+    Copying,
+    /// Everything that the digest is made of and everything that refers to it is there.
+    Complete,
+}
+
+/// What the intent in the status says, as far as decisions depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stated {
+    /// Digest of the policy under which it was stated.
+    pub policy: String,
+    /// The replicas that it names.
+    #[serde(default)]
+    pub replicas: Vec<Replica>,
 }
 
 /// A gate as it is known: from the status, when a verdict was stored, else from its Job.
@@ -184,8 +210,12 @@ pub enum Receipt {
     Gate(String, ObservedGate),
     /// The write slot was asked for; these are the policies at that moment.
     Claim(Claim, Environments),
-    /// The intent is in the status, stated under the policy of this digest.
-    Intent(String),
+    /// The copy from another repository was looked at.
+    TargetCopy(TargetCopy),
+    /// Work on the replica of this name was looked at.
+    Replica(String, ReplicaState),
+    /// The intent is in the status.
+    Intent(Stated),
     /// The tag was written, or not.
     Tag(TagWrite),
     /// A record of this request was searched.
@@ -219,7 +249,11 @@ impl Observed {
                 self.claim = claim;
                 self.environments = environments;
             }
-            Receipt::Intent(policy) => self.intent = Some(policy),
+            Receipt::TargetCopy(copy) => self.target_copy = Some(copy),
+            Receipt::Replica(name, state) => {
+                self.replicas.insert(name, state);
+            }
+            Receipt::Intent(stated) => self.intent = Some(stated),
             Receipt::Tag(write) => self.tag = Some(write),
             Receipt::OwnRecord(found) => {
                 if let OwnRecord::Ours(digest) = &found {

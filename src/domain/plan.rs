@@ -21,8 +21,11 @@ pub struct Route {
     pub from: Option<String>,
     /// Environment it enters.
     pub to: String,
-    /// Repository that holds source and target.
+    /// Repository in which the tags are written.
     pub repository: Repository,
+    /// Repository from which the artifact is copied first, when it is another one.
+    #[serde(default)]
+    pub source_repository: Option<Repository>,
     /// Tag that is read.
     pub source_tag: Tag,
     /// Tag that is written once.
@@ -79,17 +82,10 @@ impl Route {
         let from = from.map(|name| usable(environments, name)).transpose()?;
         let artifact = artifact_name(request, to)?;
         let repository = repository_of(to, &artifact)?;
-        if let Some(from) = from
-            && repository_of(from, &artifact)? != repository
-        {
-            return Err(NoRoute::Policy {
-                name: to.name.clone(),
-                problem: format!(
-                    "artifact '{artifact}' lies in another repository than in '{}'",
-                    from.name
-                ),
-            });
-        }
+        let source_repository = from
+            .map(|from| repository_of(from, &artifact))
+            .transpose()?
+            .filter(|source| *source != repository);
         let suffixes = environments.suffixes();
         let source_tag = match from {
             Some(from) => environment_tag(&version, &from.suffix, &suffixes),
@@ -108,7 +104,13 @@ impl Route {
             artifact,
             version,
             repository,
+            source_repository,
         })
+    }
+
+    /// The repository in which the source tag lies, and from which gates fetch.
+    pub fn source(&self) -> &Repository {
+        self.source_repository.as_ref().unwrap_or(&self.repository)
     }
 }
 
@@ -122,6 +124,10 @@ impl Plan {
                 from: status.from.clone(),
                 to: request.to.clone(),
                 repository: status.repository.parse().ok()?,
+                source_repository: match &status.source_repository {
+                    Some(source) => Some(source.parse().ok()?),
+                    None => None,
+                },
                 source_tag: status.source_tag.parse().ok()?,
                 tag: status.tag.parse().ok()?,
                 latest_tag: status.latest_tag.parse().ok()?,
@@ -140,6 +146,7 @@ impl Plan {
             from,
             to: _,
             repository,
+            source_repository,
             source_tag,
             tag,
             latest_tag,
@@ -148,6 +155,7 @@ impl Plan {
             artifact: artifact.clone(),
             from: from.clone(),
             repository: repository.to_string(),
+            source_repository: source_repository.as_ref().map(Repository::to_string),
             source_tag: source_tag.to_string(),
             digest: self.digest.to_string(),
             media_type: self.media_type.clone(),
@@ -241,6 +249,7 @@ mod tests {
                 from: Some("dev".to_owned()),
                 to: "prod".to_owned(),
                 repository: "registry.example/team/app".parse().unwrap(),
+                source_repository: Some("staging.example/team/app".parse().unwrap()),
                 source_tag: "v1.2.3_b-dev".parse().unwrap(),
                 tag: "v1.2.3_b-prod".parse().unwrap(),
                 latest_tag: "latest-prod".parse().unwrap(),

@@ -28,6 +28,8 @@ pub enum Ends {
     WaitsThenFails,
     /// It waits an hour, then it fails.
     WaitsAnHourThenFails,
+    /// No request ends with it: it says how the tags of an environment stand.
+    OfTags,
 }
 
 impl Ends {
@@ -39,6 +41,7 @@ impl Ends {
             Self::Waits => "waits",
             Self::WaitsThenFails => "waits 10 minutes, then failed",
             Self::WaitsAnHourThenFails => "waits, after 1 hour failed",
+            Self::OfTags => "condition TagsInSync of a policy",
         }
     }
 }
@@ -171,6 +174,18 @@ pub const REASONS: &[Reason] = &[
         advice: "Make the check faster or raise timeout of the gate in the policy, then promote again.",
     },
     Reason {
+        word: "Copying",
+        ends: Ends::Waits,
+        meaning: "The artifact is being copied to where it must be before a tag is written: the environment's own repository, or a required replica.",
+        advice: "",
+    },
+    Reason {
+        word: "ReplicaUnavailable",
+        ends: Ends::WaitsAnHourThenFails,
+        meaning: "A replica that the policy requires cannot be brought up to date. Before the first tag is written, nothing is promoted without it; afterwards floe waits for it as long as it takes.",
+        advice: "See status.replicas of the Promotion for what is wrong there; mend it, or take required away in the policy.",
+    },
+    Reason {
         word: "EnvironmentBusy",
         ends: Ends::Waits,
         meaning: "Another promotion writes to this environment at the moment.",
@@ -218,6 +233,36 @@ pub const REASONS: &[Reason] = &[
         meaning: "The request was deleted before anything was written.",
         advice: "",
     },
+    Reason {
+        word: "TagsInSync",
+        ends: Ends::OfTags,
+        meaning: "Each tag of the environment names what the ledger says.",
+        advice: "",
+    },
+    Reason {
+        word: "NotCompared",
+        ends: Ends::OfTags,
+        meaning: "The tags have not been compared with the ledger yet.",
+        advice: "",
+    },
+    Reason {
+        word: "TagMoved",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has put a tag of the environment on another digest; status.artifacts[].drift has all of them.",
+        advice: "Find out who writes to the repository, then put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "TagMissing",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has deleted a tag of the environment.",
+        advice: "Put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "RecordMissing",
+        ends: Ends::OfTags,
+        meaning: "The manifest with the record of a promotion is gone from the registry.",
+        advice: "Bring it back from a backup of the registry: it cannot be made again.",
+    },
 ];
 
 #[cfg(test)]
@@ -248,6 +293,7 @@ mod tests {
             | F::RegistryUnavailable(_)
             | F::RegistryDenied(_)
             | F::RegistryUntrusted(_)
+            | F::ReplicaUnavailable { .. }
             | F::GateFailed(_)
             | F::GateError(_)
             | F::GateTimedOut(_)
@@ -290,6 +336,10 @@ mod tests {
             F::RegistryUnavailable(text()),
             F::RegistryDenied(text()),
             F::RegistryUntrusted(text()),
+            F::ReplicaUnavailable {
+                name: text(),
+                problem: text(),
+            },
             F::GateFailed(Vec::new()),
             F::GateError(Vec::new()),
             F::GateTimedOut(Vec::new()),
@@ -311,6 +361,8 @@ mod tests {
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
+            | W::Copying { .. }
+            | W::Replica { .. }
             | W::EnvironmentBusy { .. }
             | W::EarlierOperator { .. } => (),
             W::Registry { kind, .. } => match kind {
@@ -352,6 +404,12 @@ mod tests {
                 running: Vec::new(),
                 not_passed: Vec::new(),
             },
+            W::Copying { to: Vec::new() },
+            W::Replica {
+                name: text(),
+                problem: text(),
+                next_try: at,
+            },
             W::EnvironmentBusy { holder: text() },
             W::EarlierOperator { until: at },
         ];
@@ -386,6 +444,7 @@ mod tests {
         ];
         let ended_well: BTreeSet<&str> = ended_well.iter().map(Outcome::reason).collect();
         given.extend(&ended_well);
+        given.extend(super::super::drift::REASONS);
         let table: BTreeSet<&str> = REASONS.iter().map(|reason| reason.word).collect();
         assert_eq!(table, given);
         assert_eq!(table.len(), REASONS.len(), "a word is there twice");
@@ -396,6 +455,7 @@ mod tests {
                 Ends::Failed => (false, true, false),
                 Ends::Waits => (false, false, true),
                 Ends::WaitsThenFails | Ends::WaitsAnHourThenFails => (false, true, true),
+                Ends::OfTags => (false, false, false),
             };
             let found = (
                 ended_well.contains(word),

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::api::ArtifactSource;
+use crate::api::{self, ArtifactSource};
 use crate::domain::artifact::Repository;
 use crate::effects::clock;
 use crate::effects::registry::{Access, login_for};
@@ -39,6 +39,31 @@ pub enum NoAccess {
     },
 }
 
+/// A place in a registry, and how its policy says that it is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// How to log in; none = anonymously.
+    pub credentials: Option<&'a api::Credentials>,
+    /// Secret with the certificate authority.
+    pub ca_secret_name: Option<&'a str>,
+    /// Speak HTTP without TLS.
+    pub plain_http: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Where an artifact lies.
+    pub fn of(source: &'a ArtifactSource, repository: &'a Repository) -> Self {
+        Self {
+            repository,
+            credentials: source.credentials.as_ref(),
+            ca_secret_name: source.ca_secret_name.as_deref(),
+            plain_http: source.plain_http,
+        }
+    }
+}
+
 type SecretData = BTreeMap<String, ByteString>;
 
 /// Secrets that were read a moment ago.
@@ -48,28 +73,27 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Access to the registry of an artifact, with the Secrets that its policy names.
+    /// Access to the registry of a place, with the Secrets and identities that the policy of this namespace
+    /// names.
     ///
     /// # Errors
-    /// `Missing` names the Secret and what is wrong with it; `Api` when it could not be read.
+    /// `Missing` names the object and what is wrong with it; `Api` when it could not be read.
     pub async fn access(
         &self,
         client: &Client,
         namespace: &str,
-        source: &ArtifactSource,
-        repository: &Repository,
+        place: Place<'_>,
     ) -> Result<Access, NoAccess> {
-        let mut access = Access::to(repository);
-        access.plain_http = source.plain_http;
-        if let Some(credentials) = &source.credentials {
-            let name = &credentials.secret_name;
+        let mut access = Access::to(place.repository);
+        access.plain_http = place.plain_http;
+        if let Some(name) = place.credentials.and_then(|one| one.secret_name.as_ref()) {
             let payload = self.value(client, namespace, name, DOCKER_CONFIG).await?;
-            let login = login_for(&payload, repository).map_err(|why| {
+            let login = login_for(&payload, place.repository).map_err(|why| {
                 NoAccess::Missing(format!("Secret '{name}' in namespace '{namespace}': {why}"))
             })?;
             access.credentials = Some(login);
         }
-        if let Some(name) = &source.ca_secret_name {
+        if let Some(name) = place.ca_secret_name {
             access.ca_pem = Some(self.value(client, namespace, name, CA).await?);
         }
         Ok(access)

@@ -3,8 +3,10 @@
 
 pub mod abandoned_claims;
 pub mod bounded;
+pub mod cleanup;
 pub mod clock;
 pub mod credentials;
+pub mod drift;
 pub mod events;
 pub mod fetch;
 pub mod gate_jobs;
@@ -13,3 +15,4 @@ pub mod lease;
 pub mod ledger;
 pub mod records;
 pub mod registry;
+pub mod replication;

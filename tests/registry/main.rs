@@ -8,10 +8,14 @@ mod auth;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod cleanup;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 mod double;
+#[cfg(test)]
+mod drift;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

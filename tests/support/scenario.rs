@@ -12,10 +12,12 @@ use floe::domain::decide::decide;
 use floe::domain::decision::Decision;
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
-    Claim, Observed, ObservedGate, OwnRecord, Source, TagState, TagWrite, Trouble, WaitingSince,
+    Claim, Observed, ObservedGate, OwnRecord, Source, Stated, TagState, TagWrite, TargetCopy,
+    Trouble, WaitingSince,
 };
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
+use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
 use floe::domain::verdict::planned_gates;
 use jiff::Timestamp;
@@ -58,6 +60,8 @@ struct Facts {
     upstream_record: Option<bool>,
     earlier_results: bool,
     gates: BTreeMap<String, Value>,
+    target_copy: Option<TargetCopy>,
+    replicas: BTreeMap<String, ReplicaState>,
     claim: Option<Value>,
     intent: Option<IntentWord>,
     tag: Option<TagWrite>,
@@ -196,7 +200,10 @@ impl Facts {
             .map(|pinned| pinned.plan(&request, &environments, now))
             .transpose()?;
         let to = environments.get(&request.to);
-        let policy = to.map(|environment| environment.policy_digest.to_string());
+        let stated = to.map_or_else(Stated::default, |environment| Stated {
+            policy: environment.policy_digest.to_string(),
+            replicas: environment.replicas_of(ARTIFACT).to_vec(),
+        });
         let gates = self
             .gates
             .into_iter()
@@ -218,9 +225,14 @@ impl Facts {
                 .claim
                 .map_or(Ok(Claim::Unasked { left_over: false }), claim)?,
             intent: self.intent.map(|word| match word {
-                IntentWord::Stated => policy.unwrap_or_default(),
-                IntentWord::StatedUnderAnEarlierPolicy => "sha256:earlier".to_owned(),
+                IntentWord::Stated => stated,
+                IntentWord::StatedUnderAnEarlierPolicy => Stated {
+                    policy: "sha256:earlier".to_owned(),
+                    replicas: Vec::new(),
+                },
             }),
+            target_copy: self.target_copy,
+            replicas: self.replicas,
             upstream_record: self.upstream_record,
             earlier_results: self.earlier_results,
             tag: self.tag,
@@ -301,6 +313,7 @@ impl LedgerWord {
             history: history.into_iter().map(EntryFacts::into_status).collect(),
             baselines: Vec::new(),
             in_flight: None,
+            drift: Vec::new(),
         }]
     }
 }

@@ -207,7 +207,7 @@ impl Forwarder {
                 );
             }
             // The registry makes its Location headers from the Host, and logs the User-Agent.
-            Server::Registry => {
+            Server::Registry | Server::Second => {
                 headers.insert(
                     USER_AGENT,
                     format!("{}-{number}", self.id)

@@ -10,6 +10,8 @@ pub enum Server {
     Api,
     /// The registry.
     Registry,
+    /// Another registry: of a replica, or of an environment that has one of its own.
+    Second,
 }
 
 /// What a request costs and does.
@@ -54,7 +56,8 @@ impl Seen {
     pub fn new(server: Server, method: &Method, path: &str, body: &[u8]) -> Self {
         let (class, key) = match server {
             Server::Api => api(method, path, body),
-            Server::Registry => registry(method, path),
+            Server::Registry => registry("registry", method, path),
+            Server::Second => registry("second", method, path),
         };
         Self {
             server,
@@ -65,7 +68,7 @@ impl Seen {
     }
 }
 
-fn registry(method: &Method, path: &str) -> (Class, String) {
+fn registry(which: &str, method: &Method, path: &str) -> (Class, String) {
     let class = if is_read(method) {
         Class::Read
     } else {
@@ -90,7 +93,7 @@ fn registry(method: &Method, path: &str) -> (Class, String) {
         .iter()
         .find_map(|word| masked.find(word));
     let tail = word.map_or(masked.as_str(), |at| &masked[at + 1..]);
-    (class, format!("registry {method} {tail}"))
+    (class, format!("{which} {method} {tail}"))
 }
 
 /// `sha256:…` and the fallback tag `sha256-…` in place of digests.
@@ -219,6 +222,13 @@ fn promotion_status(status: &Value) -> String {
         if !status[part].is_null() {
             words.push(part.to_owned());
         }
+    }
+    for replica in status["replicas"].as_array().into_iter().flatten() {
+        words.push(format!(
+            "{}:{}",
+            text(&replica["name"]),
+            text(&replica["state"])
+        ));
     }
     if let Some(reason) = status["waitingOn"]["reason"].as_str() {
         words.push(format!("waits:{reason}"));

@@ -2,6 +2,7 @@
 
 mod objects;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub struct World {
     /// The administrator, straight to the API server.
     pub admin: Client,
     pub registry: tokio::sync::Mutex<Registry>,
+    /// Another registry, where a test has asked for one.
+    second: Option<Second>,
     /// The repository, straight at the registry.
     pub repository: Repository,
     /// The repository as the operator knows it: through the proxy.
@@ -49,7 +52,45 @@ pub struct World {
     operators: Mutex<Vec<Arc<Operator>>>,
 }
 
+/// Another registry behind the proxy, with the repository that is of interest.
+pub struct Second {
+    registry: Registry,
+    /// The repository, straight at the registry.
+    pub repository: Repository,
+    /// The repository as the operator knows it: through the proxy.
+    pub reference: String,
+    _front: Front,
+}
+
 impl World {
+    /// Makes one with a second registry of this kind.
+    pub async fn with_second(rig: &Rig, kind: Kind, second: Kind) -> Self {
+        let mut world = Self::new(rig, kind).await;
+        let registry = Registry::start(second, &world.folder, "second").await;
+        let upstream = format!("http://{}", registry.address);
+        let front = world.front(Server::Second, &upstream, None).await;
+        let name = "copies/platform";
+        world.second = Some(Second {
+            repository: Repository::new(registry.address, name),
+            reference: format!("{}/{name}", front.address),
+            registry,
+            _front: front,
+        });
+        world
+    }
+
+    /// The second registry.
+    pub fn second(&self) -> &Second {
+        self.second
+            .as_ref()
+            .expect("the world has a second registry")
+    }
+
+    /// Whether there is a second registry, and what it is called.
+    pub fn second_reference(&self) -> Option<&str> {
+        self.second.as_ref().map(|second| second.reference.as_str())
+    }
+
     /// Makes one, with an empty registry of this kind, no policy and no operator.
     pub async fn new(rig: &Rig, kind: Kind) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -60,7 +101,7 @@ impl World {
         let folder = rig.folder.join(&namespace);
         std::fs::create_dir_all(&folder).expect("make a folder");
         rig.control_plane.namespace(&namespace).await;
-        let registry = Registry::start(kind, &folder).await;
+        let registry = Registry::start(kind, &folder, "registry").await;
         let proxy = Shared {
             trace: Arc::new(Trace::new()),
             faults: Arc::default(),
@@ -97,6 +138,7 @@ impl World {
             repository: Repository::new(registry.address, name),
             reference: format!("{}/{name}", registry_front.address),
             registry: tokio::sync::Mutex::new(registry),
+            second: None,
             jobs: JobStub::start(&cluster, &namespace),
             proxy,
             api_front,
@@ -117,6 +159,16 @@ impl World {
 
     /// Starts an operator and does not wait.
     pub fn start_operator(&self, identity: &str, leader_election: bool) -> Arc<Operator> {
+        self.start_operator_with(identity, leader_election, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_operator_with(
+        &self,
+        identity: &str,
+        leader_election: bool,
+        more: &[&str],
+    ) -> Arc<Operator> {
         let kubeconfig = self.folder.join("kubeconfig-operator");
         let content = self.rig.control_plane.kubeconfig(
             &format!("http://{}", self.api_front.address),
@@ -129,6 +181,7 @@ impl World {
             namespace: Some(self.namespace.clone()),
             leader_election,
             own_namespace: self.namespace.clone(),
+            more: more.iter().map(|&word| word.to_owned()).collect(),
             folder: self.folder.clone(),
         });
         self.proxy.clients.add(operator.clone());
@@ -139,23 +192,25 @@ impl World {
         operator
     }
 
+    /// Where the operator that was started last serves health and metrics.
+    pub fn health(&self) -> SocketAddr {
+        let operators = self.operators.lock().expect("no holder panics");
+        operators.last().expect("one was started").health
+    }
+
     /// Another way to the registry, through the proxy as well.
     pub async fn another_registry_front(&self, tls: Option<TlsAcceptor>) -> Front {
+        let upstream = format!("http://{}", self.registry.lock().await.address);
+        self.front(Server::Registry, &upstream, tls).await
+    }
+
+    async fn front(&self, server: Server, upstream: &str, tls: Option<TlsAcceptor>) -> Front {
         let http = reqwest::Client::builder()
             .no_proxy()
             .http1_only()
             .build()
             .expect("make an HTTP client");
-        let upstream = format!("http://{}", self.registry.lock().await.address);
-        Front::open(
-            Server::Registry,
-            &self.id,
-            &upstream,
-            http,
-            tls,
-            self.proxy.clone(),
-        )
-        .await
+        Front::open(server, &self.id, upstream, http, tls, self.proxy.clone()).await
     }
 
     /// A client with the operator's rights whose way leads through the proxy.
@@ -179,18 +234,23 @@ impl World {
         let look = async || {
             let audited = self.audited();
             let logged = self.registry.lock().await.logged();
-            (audited.len() == forwarded(Server::Api) && logged == forwarded(Server::Registry))
-                .then_some(())
+            let second = self.second.as_ref().map_or(0, |one| one.registry.logged());
+            let equal = audited.len() == forwarded(Server::Api)
+                && logged == forwarded(Server::Registry)
+                && second == forwarded(Server::Second);
+            equal.then_some(())
         };
         // Logs are written a moment after the answer.
         let equal = crate::wait::within(seconds(5), look).await.is_some();
         let logged = self.registry.lock().await.logged();
         assert!(
             equal,
-            "API server: {} went through the proxy, {} in its log; registry: {} and {logged}",
+            "API server: {} went through the proxy, {} in its log; registry: {} and {logged}; second: {} and {}",
             forwarded(Server::Api),
             self.audited().len(),
             forwarded(Server::Registry),
+            forwarded(Server::Second),
+            self.second.as_ref().map_or(0, |one| one.registry.logged()),
         );
     }
 

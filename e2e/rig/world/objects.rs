@@ -40,6 +40,16 @@ impl World {
             .unwrap_or_else(|why| panic!("policy {name}: {why}"))
     }
 
+    /// The world's artifact with a replica in the second registry.
+    pub fn replicated(&self, required: bool) -> Value {
+        json!([{
+            "name": ARTIFACT, "repository": self.reference, "plainHTTP": true,
+            "replicas": [{
+                "name": "west", "repository": self.second().reference, "plainHTTP": true, "required": required,
+            }],
+        }])
+    }
+
     /// Waits until a policy is ready.
     pub async fn policy_ready(&self, name: &str) {
         until(&format!("policy '{name}' is ready"), SOON, async || {

@@ -32,12 +32,19 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
     field("digest", view.digest.clone());
     field(
         "source",
-        view.repository
+        view.source_repository
             .as_ref()
+            .or(view.repository.as_ref())
             .zip(view.source_tag.as_ref())
             .map(|(repository, tag)| format!("{repository}:{tag}")),
     );
     field(if promoted(view) { "tags" } else { "writes" }, tags(view));
+    field(
+        "into",
+        view.repository
+            .clone()
+            .filter(|_| view.source_repository.is_some()),
+    );
     field("record", view.record.clone());
     field("asked by", Some(requested(view, now)));
     field("retry of", view.retry_of.clone());
@@ -50,6 +57,13 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
             .max();
         for gate in &view.gates {
             lines.extend(gate_block::lines(gate, widest.unwrap_or_default(), wide));
+        }
+    }
+    if !view.replicas.is_empty() {
+        lines.push("Replicas".to_owned());
+        for replica in &view.replicas {
+            lines.push(format!("  {}", replica.line(now)));
+            lines.push(format!("      {}", replica.repository));
         }
     }
     lines.extend(view.next.as_ref().map(|next| format!("Next: {next}")));

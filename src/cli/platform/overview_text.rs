@@ -47,10 +47,31 @@ impl Overview {
             Some(format!("environment '{}': {problem}\n", row.environment))
         });
         sections.extend(problems);
+        let mut drift: Vec<String> = self
+            .environments
+            .iter()
+            .filter(|row| !row.drift.is_empty())
+            .map(|row| {
+                format!(
+                    "environment '{}': {}\n",
+                    row.environment,
+                    row.drift.join("\n  ")
+                )
+            })
+            .collect();
+        // What nobody knows about a whole environment is said once.
+        drift.dedup();
+        sections.extend(drift);
         if !self.pending.is_empty() {
             let since = |view: &PromotionView| view.waiting_since.or(view.created_at);
             let rows = promotions_table(&self.pending, "FOR", now, since);
             sections.push(format!("Pending\n{rows}"));
+        }
+        if !self.replicating.is_empty() {
+            sections.push(format!(
+                "Replicas behind\n{}",
+                replicas_table(&self.replicating, now)
+            ));
         }
         if !self.failed.is_empty() {
             sections.push(self.failures(wide, now));
@@ -111,6 +132,23 @@ fn environments_table(rows: &[Row], wide: bool, now: Timestamp) -> String {
         cells
     };
     table(&header, rows.iter().map(cells).collect())
+}
+
+fn replicas_table(views: &[PromotionView], now: Timestamp) -> String {
+    let header = ["PROMOTION", "VERSION", "TO", "REPLICA"];
+    let rows = views.iter().flat_map(|view| {
+        let behind = view.replicas.iter();
+        let behind = behind.filter(|replica| replica.state != "Replicated");
+        behind.map(|replica| {
+            vec![
+                view.name.clone(),
+                view.version.clone(),
+                view.to.clone(),
+                replica.line(now),
+            ]
+        })
+    });
+    table(&header, rows.collect())
 }
 
 fn promotions_table(

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::view::{GateView, PromotionView};
+use super::view::{GateView, PromotionView, ReplicaView};
 use super::words::{age, span};
 use crate::domain::status::sign;
 
@@ -24,6 +24,11 @@ pub(super) fn block(view: &PromotionView, now: Timestamp) -> Vec<String> {
         .max()
         .unwrap_or(0);
     lines.extend(view.gates.iter().map(|gate| gate_line(gate, widest)));
+    lines.extend(
+        view.replicas
+            .iter()
+            .map(|replica| format!("  replica {}", replica.line(now))),
+    );
     lines.extend(waiting(view).map(|waiting| format!("  waits: {waiting}")));
     lines.extend(unseen(view, now).map(|hint| format!("  {hint}")));
     lines
@@ -50,6 +55,14 @@ pub(super) fn changes(before: Option<&PromotionView>, after: &PromotionView) -> 
             .filter(|gate| !known(gate))
             .map(|gate| gate_line(gate, 0)),
     );
+    let known = |replica: &ReplicaView| {
+        before.is_some_and(|before| {
+            let mut known = before.replicas.iter();
+            known.any(|old| old.name == replica.name && old.state == replica.state)
+        })
+    };
+    let changed = after.replicas.iter().filter(|replica| !known(replica));
+    lines.extend(changed.map(|replica| format!("  replica {}", replica.line(replica.since))));
     let said = waiting(after);
     if said.is_some() && said != before.and_then(waiting) {
         lines.extend(said.map(|waiting| format!("  waits: {waiting}")));

@@ -10,8 +10,8 @@ use super::cluster::Space;
 use super::failure::{Failure, Result};
 use super::present::present;
 use super::request::{Asked, Typed, asked, same_request};
-use super::view::{PromotionView, ended};
-use super::wait::{Waited, wait};
+use super::view::{PromotionView, ended, replicas_behind};
+use super::wait::{Until, Waited, wait};
 use super::words::{age, span};
 use crate::api::{LABEL_RETRY_OF, Promotion};
 use crate::cli::{ExitCode, output};
@@ -54,7 +54,12 @@ pub(super) async fn run(space: &Space, arguments: &PromoteArguments) -> Result<E
     };
     let policies = space.list_policies().await?;
     let asked = asked(&policies, &space.namespace, &typed)?;
-    let carried_out = carry_out(space, &asked, &arguments.wait).await?;
+    let until = if arguments.sync_registries {
+        Until::Replicated
+    } else {
+        Until::Ended
+    };
+    let carried_out = carry_out(space, &asked, &arguments.wait, until).await?;
     let written = present(&carried_out.view, arguments.output.format);
     Ok(carried_out.exit(written))
 }
@@ -82,8 +87,17 @@ pub(super) async fn carry_out(
     space: &Space,
     asked: &Asked,
     arguments: &WaitArguments,
+    until: Until,
 ) -> Result<CarriedOut> {
     let promotion = match submit(space, asked).await? {
+        Found::Done(promotion) if !until.is_reached(&promotion) => {
+            let name = promotion.name_any();
+            output::note(&format!(
+                "{} has succeeded; its replicas are on their way",
+                space.named(&name)
+            ));
+            promotion
+        }
         Found::Done(promotion) => return Ok(CarriedOut::well(already_promoted(&promotion))),
         Found::Created(promotion) => {
             output::note(&format!("{} created", space.named(&promotion.name_any())));
@@ -99,7 +113,7 @@ pub(super) async fn carry_out(
         return Ok(CarriedOut::well(PromotionView::of(&promotion)));
     }
     let name = promotion.name_any();
-    match wait(space, *promotion, arguments.timeout).await? {
+    match wait(space, *promotion, until, arguments.timeout).await? {
         Waited::Ended(promotion) => Ok(result(&promotion)),
         Waited::Limit(promotion) => Ok(still_waiting(space, &promotion, Some(arguments.timeout))),
         Waited::Interrupted(promotion) => Ok(still_waiting(space, &promotion, None)),
@@ -213,6 +227,14 @@ fn still_waiting(space: &Space, promotion: &Promotion, limit: Option<Duration>) 
     );
     let waits = match (&view.waiting_since, &view.reason, &view.message) {
         (Some(_), Some(reason), Some(message)) => format!("{reason}: {message}"),
+        _ if replicas_behind(promotion) => {
+            let behind = view.replicas.iter();
+            let behind = behind.filter(|replica| replica.state != "Replicated");
+            let lines: Vec<String> = behind
+                .map(|replica| format!("replica {}", replica.line(clock::now())))
+                .collect();
+            format!("it was promoted, and {}", lines.join("; "))
+        }
         _ if view.stage == "Pending" => "no operator has seen it yet; is floe running?".to_owned(),
         _ => view.stage.clone(),
     };

@@ -14,6 +14,7 @@ use super::present::{Present, present, promotion_name};
 use super::promote::carry_out;
 use super::request::{Typed, artifact, asked, environment};
 use super::view::PromotionView;
+use super::wait::Until;
 use crate::api::{ArtifactSource, EnvironmentPolicy};
 use crate::cli::{ExitCode, output};
 use crate::domain::artifact::{Repository, Tag};
@@ -62,7 +63,7 @@ pub(super) async fn run(space: &Space, arguments: &PublishArguments) -> Result<E
             .map_err(|why| Failure::usage(format!("artifact '{artifact}' of the policy: {why}")))?,
         tag: tag(&policies, &version)?,
     };
-    let access = access(source, &target.repository, arguments).await?;
+    let access = access(source, &target.repository, &arguments.registry).await?;
     let already_there = push(&Registry::new(&access)?, &target, &packed).await?;
     let mut published = Published {
         version: arguments.version.clone(),
@@ -89,7 +90,7 @@ pub(super) async fn run(space: &Space, arguments: &PublishArguments) -> Result<E
         ..Typed::default()
     };
     let asked = asked(&policies, &space.namespace, &typed)?;
-    let carried_out = carry_out(space, &asked, &arguments.wait).await?;
+    let carried_out = carry_out(space, &asked, &arguments.wait, Until::Ended).await?;
     published.promotion = Some(carried_out.view.clone());
     let written = present(&published, arguments.output.format);
     Ok(carried_out.exit(written))

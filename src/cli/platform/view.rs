@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use crate::api::{ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, find_condition};
+use super::words::{age, span};
+use crate::api::{
+    ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, ReplicaStatus, find_condition,
+};
 use crate::cli::ExitCode;
 use crate::domain::reasons;
 
@@ -41,6 +44,9 @@ pub(super) struct PromotionView {
     pub(super) digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repository: Option<String>,
+    /// Repository from which the artifact is copied, when it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_repository: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) source_tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +60,8 @@ pub(super) struct PromotionView {
     /// Referrer manifest with the record: `repository@digest`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) replicas: Vec<ReplicaView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) requested_by: Option<String>,
     /// Why it was asked for.
@@ -105,6 +113,28 @@ pub(super) struct GateView {
     pub(super) output: Option<String>,
 }
 
+/// One replica of a Promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplicaView {
+    pub(super) name: String,
+    pub(super) repository: String,
+    pub(super) required: bool,
+    pub(super) state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<String>,
+    /// What it lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) missing: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_error: Option<String>,
+    pub(super) since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_try: Option<Timestamp>,
+}
+
 /// How a Promotion ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
@@ -128,6 +158,66 @@ pub(super) fn ended(promotion: &Promotion) -> Option<Ended> {
             code: ExitCode::of_reason(&succeeded.reason),
         }),
         _ => None,
+    }
+}
+
+/// It has ended well, and a replica that the policy lists is not up to date.
+pub(super) fn replicas_behind(promotion: &Promotion) -> bool {
+    let conditions = promotion
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions);
+    let behind = conditions
+        .filter(|condition| condition.type_ == ConditionType::Replicated.as_str())
+        .any(|condition| condition.status != "True");
+    behind && ended(promotion).is_some_and(|end| end.well)
+}
+
+impl ReplicaView {
+    fn of(replica: ReplicaStatus) -> Self {
+        let ReplicaStatus {
+            name,
+            repository,
+            required,
+            state,
+            digest,
+            missing,
+            reason,
+            last_error,
+            since,
+            next_try,
+        } = replica;
+        Self {
+            name,
+            repository,
+            required,
+            state,
+            digest,
+            missing,
+            reason,
+            last_error,
+            since: since.0,
+            next_try: next_try.map(|time| time.0),
+        }
+    }
+
+    /// `west: Failed, since 3m: RegistryUnavailable: ..., lacks ...; next try in 10s`.
+    pub(super) fn line(&self, now: Timestamp) -> String {
+        let required = if self.required { ", required" } else { "" };
+        let mut parts = vec![format!("{}: {}{required}", self.name, self.state)];
+        if self.state != "Replicated" {
+            parts.push(format!(", for {}", age(Some(self.since), now)));
+        }
+        if let (Some(reason), Some(problem)) = (&self.reason, &self.last_error) {
+            parts.push(format!(": {reason}: {problem}"));
+        }
+        if !self.missing.is_empty() {
+            parts.push(format!(", lacks {}", self.missing.join(", ")));
+        }
+        if let Some(at) = self.next_try {
+            parts.push(format!("; next try in {}", span(at.duration_since(now))));
+        }
+        parts.concat()
     }
 }
 
@@ -169,6 +259,7 @@ impl PromotionView {
                 .map(|plan| plan.digest.clone())
                 .or_else(|| spec.digest.clone()),
             repository: plan.map(|plan| plan.repository.clone()),
+            source_repository: plan.and_then(|plan| plan.source_repository.clone()),
             source_tag: plan.map(|plan| plan.source_tag.clone()),
             tag: plan.map(|plan| plan.tag.clone()),
             latest_tag: plan.map(|plan| plan.latest_tag.clone()),
@@ -177,6 +268,7 @@ impl PromotionView {
             record: plan
                 .zip(status.audit.as_ref())
                 .map(|(plan, audit)| format!("{}@{}", plan.repository, audit.record)),
+            replicas: status.replicas.into_iter().map(ReplicaView::of).collect(),
             requested_by: spec.requested_by.clone(),
             request_reason: spec.reason.clone(),
             retry_of: promotion.labels().get(LABEL_RETRY_OF).cloned(),

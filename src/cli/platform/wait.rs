@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::cluster::Space;
 use super::failure::{Failure, Result, causes};
 use super::progress::{block, changes, unseen};
-use super::view::{PromotionView, ended};
+use super::view::{PromotionView, ended, replicas_behind};
 use crate::api::Promotion;
 use crate::cli::ExitCode;
 use crate::cli::output::{self, Screen};
@@ -30,11 +30,35 @@ pub(super) enum Waited {
     Gone,
 }
 
-/// Waits until the promotion has ended, at most this long. Progress goes to standard error.
-pub(super) async fn wait(space: &Space, promotion: Promotion, limit: Duration) -> Result<Waited> {
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The promotion has ended.
+    Ended,
+    /// It has ended and, when it ended well, every replica is up to date.
+    Replicated,
+}
+
+impl Until {
+    /// Whether that has come about.
+    pub(super) fn is_reached(self, promotion: &Promotion) -> bool {
+        match self {
+            Self::Ended => ended(promotion).is_some(),
+            Self::Replicated => ended(promotion).is_some() && !replicas_behind(promotion),
+        }
+    }
+}
+
+/// Waits for the promotion, at most this long. Progress goes to standard error.
+pub(super) async fn wait(
+    space: &Space,
+    promotion: Promotion,
+    until: Until,
+    limit: Duration,
+) -> Result<Waited> {
     let mut latest = Box::new(promotion);
     let mut display = Display::new();
-    let watching = watch(space, &mut latest, &mut display);
+    let watching = watch(space, &mut latest, until, &mut display);
     let result = tokio::time::timeout(limit, watching).await;
     display.end();
     Ok(match result {
@@ -52,13 +76,18 @@ enum Stop {
     Interrupted,
 }
 
-async fn watch(space: &Space, latest: &mut Promotion, display: &mut Display) -> Result<Stop> {
+async fn watch(
+    space: &Space,
+    latest: &mut Promotion,
+    until: Until,
+    display: &mut Display,
+) -> Result<Stop> {
     let name = latest.name_any();
     let mut shown = pin!(watch_object(space.promotions(), &name).default_backoff());
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while ended(latest).is_none() {
+    while !until.is_reached(latest) {
         tokio::select! {
             next = shown.next() => match next {
                 Some(Ok(Some(promotion))) => {

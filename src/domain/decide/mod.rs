@@ -1,5 +1,7 @@
 //! The rules of promotion. Same inputs, same answer: no clock, no I/O, no order of a map.
 
+mod copying;
+mod replicating;
 mod resolving;
 mod standing;
 mod waiting;
@@ -21,7 +23,7 @@ const SLOW_LOOK: SignedDuration = SignedDuration::from_mins(1);
 /// What floe does next.
 pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
     if observed.settled {
-        return Decision::end(Outcome::Promoted);
+        return replicating::promoted(observed, now);
     }
     if let Some(trouble) = &observed.trouble {
         return waiting::in_trouble(observed, trouble, now);
@@ -30,12 +32,12 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
         return resolving::resolving(observed, now);
     };
     if observed.tag_is_ours() {
-        return writing::recording(observed);
+        return writing::recording(observed, now);
     }
     if ledger_of(observed, &plan.route.to, &plan.route.artifact)
         .is_some_and(|ledger| ledger.has(&observed.request.uid))
     {
-        return end(observed, Outcome::Promoted);
+        return give_back(observed).unwrap_or_else(|| replicating::promoted(observed, now));
     }
     if observed.request.deleted_at.is_some() {
         deleted(plan, observed, now)
@@ -146,6 +148,19 @@ fn usable<'a>(plan: &Plan, observed: &'a Observed) -> Result<&'a Environment, Wa
         return Err(changed(format!(
             "it no longer has artifact '{artifact}' in {repository}"
         )));
+    }
+    if let (Some(from), Some(source)) = (&route.from, &route.source_repository)
+        && observed
+            .environments
+            .get(from)
+            .is_some_and(|from| from.artifacts.get(&route.artifact) != Some(source))
+    {
+        let problem = format!(
+            "it no longer has artifact '{}' in {source}: it was changed while this Promotion ran; make a new Promotion",
+            route.artifact
+        );
+        let name = from.clone();
+        return Err(WaitingOn::Policy { name, problem });
     }
     if latest_tag(&environment.suffix).as_ref() != Some(&route.latest_tag) {
         return Err(changed(format!(

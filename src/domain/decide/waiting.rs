@@ -6,6 +6,7 @@ use super::{SLOW_LOOK, fail};
 use crate::domain::decision::{Decision, FailureReason, Stage, TroubleKind, WaitingOn};
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::NoRoute;
+use crate::domain::replicas::ReplicaFailure;
 
 /// How long floe waits for what may still arrive: a policy, an artifact, an upstream promotion.
 ///
@@ -25,7 +26,7 @@ const ARRIVAL_LOOK: SignedDuration = SignedDuration::from_secs(10);
 /// The registry stopped us: try again, and give up only while nothing can have been written.
 pub(super) fn in_trouble(observed: &Observed, trouble: &Trouble, now: Timestamp) -> Decision {
     let since = observed.since(trouble.kind.as_str(), now);
-    let given_up = gives_up(observed, trouble, since, now);
+    let given_up = gives_up(observed, since, limit_of(trouble), now);
     if let Some((at, reason)) = &given_up
         && now >= *at
     {
@@ -51,8 +52,8 @@ pub(super) fn in_trouble(observed: &Observed, trouble: &Trouble, now: Timestamp)
 /// however long that takes; only a deletion ends that, because a namespace must be deletable.
 fn gives_up(
     observed: &Observed,
-    trouble: &Trouble,
     since: Timestamp,
+    limit: Option<(SignedDuration, FailureReason)>,
     now: Timestamp,
 ) -> Option<(Timestamp, FailureReason)> {
     let may_be_written = observed.intent.is_some();
@@ -67,22 +68,52 @@ fn gives_up(
     if may_be_written {
         return None;
     }
+    limit.map(|(longest, reason)| (since + longest, reason))
+}
+
+/// How long this kind of trouble is borne before anything is written, and what it ends as.
+fn limit_of(trouble: &Trouble) -> Option<(SignedDuration, FailureReason)> {
     let problem = trouble.problem.clone();
     match trouble.kind {
-        TroubleKind::RegistryUnavailable => Some((
-            since + OUTAGE_LIMIT,
-            FailureReason::RegistryUnavailable(problem),
-        )),
-        TroubleKind::RegistryDenied => Some((
-            since + REFUSAL_LIMIT,
-            FailureReason::RegistryDenied(problem),
-        )),
-        TroubleKind::RegistryUntrusted => Some((
-            since + REFUSAL_LIMIT,
-            FailureReason::RegistryUntrusted(problem),
-        )),
+        TroubleKind::RegistryUnavailable => {
+            Some((OUTAGE_LIMIT, FailureReason::RegistryUnavailable(problem)))
+        }
+        TroubleKind::RegistryDenied => {
+            Some((REFUSAL_LIMIT, FailureReason::RegistryDenied(problem)))
+        }
+        TroubleKind::RegistryUntrusted => {
+            Some((REFUSAL_LIMIT, FailureReason::RegistryUntrusted(problem)))
+        }
         TroubleKind::CredentialsMissing | TroubleKind::SigningKeyMissing => None,
     }
+}
+
+/// A required replica stops us: it is given up like a registry that does not answer.
+pub(super) fn replica_in_trouble(
+    observed: &Observed,
+    (name, failure): (&str, &ReplicaFailure),
+    stage: Stage,
+    now: Timestamp,
+) -> Decision {
+    let (name, problem) = (name.to_owned(), failure.problem.clone());
+    let reason = FailureReason::ReplicaUnavailable {
+        name: name.clone(),
+        problem: problem.clone(),
+    };
+    let given_up = gives_up(observed, failure.since, Some((OUTAGE_LIMIT, reason)), now);
+    if let Some((at, reason)) = &given_up
+        && now >= *at
+    {
+        return fail(observed, reason.clone());
+    }
+    let next_try = failure.next_try.max(now + SHORTEST_RETRY);
+    let next_look = given_up.map_or(next_try, |(at, _)| at.min(next_try));
+    let waiting_on = WaitingOn::Replica {
+        name,
+        problem,
+        next_try: failure.next_try,
+    };
+    Decision::wait(stage, waiting_on, next_look)
 }
 
 /// There is no way from the request to its tags: it may still come, must be mended, or never will.

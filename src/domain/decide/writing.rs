@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::standing::{refused_at_target, taken};
 use super::waiting::{SHORTEST_RETRY, ledger_missing};
-use super::{end, fail};
+use super::{copying, end, fail, replicating};
 use crate::domain::decision::{Action, Decision, FailureReason, Outcome, Stage, WaitingOn};
 use crate::domain::observed::{Claim, Observed, OwnRecord, TagState, TagWrite};
 use crate::domain::plan::Plan;
@@ -20,13 +20,16 @@ pub(super) fn writing(
     now: Timestamp,
 ) -> Decision {
     if let Some(write) = &observed.tag {
-        return written(plan, write, observed);
+        return written(plan, write, observed, now);
     }
     let Some(ledger) = environment.ledger.get(&plan.route.artifact) else {
         return ledger_missing(&environment.name, Stage::Writing, now);
     };
     if let Some(refused) = refused_at_target(plan, ledger, observed, Stage::Writing) {
         return refused;
+    }
+    if let Some(copy) = copying::copying(plan, environment, observed, now) {
+        return copy;
     }
     match &observed.claim {
         Claim::Unasked { .. } | Claim::Released => {
@@ -49,19 +52,21 @@ pub(super) fn writing(
     }
 }
 
-/// `<version>-<suffix>` names the digest: the record, then `latest-<suffix>`, then the ledger.
-pub(super) fn recording(observed: &Observed) -> Decision {
+/// `<version>-<suffix>` names the digest: the record, then the tags of replicas that are required, then
+/// `latest-<suffix>`, then the ledger.
+pub(super) fn recording(observed: &Observed, now: Timestamp) -> Decision {
     if observed.record.is_none() {
         Decision::act(Stage::Recording, vec![Action::WriteRecord])
     } else if observed.latest {
         Decision::act(Stage::Publishing, vec![Action::Settle])
     } else {
-        Decision::act(Stage::Publishing, vec![Action::MoveLatest])
+        replicating::tags_of_required(observed, now)
+            .unwrap_or_else(|| Decision::act(Stage::Publishing, vec![Action::MoveLatest]))
     }
 }
 
 /// What came of writing the tag.
-fn written(plan: &Plan, write: &TagWrite, observed: &Observed) -> Decision {
+fn written(plan: &Plan, write: &TagWrite, observed: &Observed, now: Timestamp) -> Decision {
     match (write, &observed.own_record) {
         (TagWrite::Taken(found), _) => fail(observed, taken(plan, found)),
         (TagWrite::SourceMoved(found), _) => fail(
@@ -79,15 +84,15 @@ fn written(plan: &Plan, write: &TagWrite, observed: &Observed) -> Decision {
             end(observed, Outcome::AlreadyPromoted)
         }
         (TagWrite::AlreadyThere, Some(OwnRecord::Ours(_) | OwnRecord::Absent))
-        | (TagWrite::Written, _) => recording(observed),
+        | (TagWrite::Written, _) => recording(observed, now),
     }
 }
 
 /// The intent in the status is of the policy whose gates have passed, or the tag is written under it.
 /// The record says what the intent says, so an older one is stated anew.
 fn intent_stands(plan: &Plan, environment: &Environment, observed: &Observed) -> bool {
-    observed.intent.as_ref().is_some_and(|policy| {
-        policy == environment.policy_digest.as_str()
+    observed.intent.as_ref().is_some_and(|stated| {
+        stated.policy == environment.policy_digest.as_str()
             || observed.target == Some(TagState::Names(plan.digest.clone()))
     })
 }

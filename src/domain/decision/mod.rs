@@ -25,7 +25,8 @@ pub struct Decision {
     /// How it ended, once it has.
     #[serde(default)]
     pub outcome: Option<Outcome>,
-    /// When to look again at the latest; changes of what is watched come earlier.
+    /// When to look again at the latest; changes of what is watched come earlier. A promotion that has ended
+    /// well is looked at again while replicas are on their way.
     #[serde(default)]
     pub next_look: Option<Timestamp>,
 }
@@ -37,6 +38,9 @@ pub enum Stage {
     Resolving,
     /// Gates judge the digest.
     Gating,
+    /// The artifact is copied to where it must be before a tag is written: another repository of the
+    /// environment, and replicas that are required.
+    Copying,
     /// The claim is taken, the intent stated, `<version>-<suffix>` written.
     Writing,
     /// The record is written beside the artifact.
@@ -69,6 +73,16 @@ pub enum Action {
     FindEarlierResults,
     /// Start the Job of this gate.
     StartGate(String),
+    /// Copy the artifact into the environment's own repository, by digest.
+    CopyToTarget,
+    /// Copy the artifact into this required replica, by digest, without tags.
+    CopyToReplica(String),
+    /// Bring this replica up to date with the record, prove that nothing is missing, and put
+    /// `<version>-<suffix>` there.
+    TagReplica(String),
+    /// Put `latest-<suffix>` of this replica on the digest, when the ledger says that this promotion is the
+    /// current one.
+    MoveReplicaLatest(String),
     /// Take the environment's write slot for this artifact, and read all policies afresh.
     Claim,
     /// Give the write slot back.
@@ -92,9 +106,12 @@ impl Stage {
     pub fn is_final(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed => true,
-            Self::Resolving | Self::Gating | Self::Writing | Self::Recording | Self::Publishing => {
-                false
-            }
+            Self::Resolving
+            | Self::Gating
+            | Self::Copying
+            | Self::Writing
+            | Self::Recording
+            | Self::Publishing => false,
         }
     }
 
@@ -103,6 +120,7 @@ impl Stage {
         match self {
             Self::Resolving => "Resolving",
             Self::Gating => "Gating",
+            Self::Copying => "Copying",
             Self::Writing => "Writing",
             Self::Recording => "Recording",
             Self::Publishing => "Publishing",
@@ -122,6 +140,11 @@ impl Decision {
             outcome: None,
             next_look: None,
         }
+    }
+
+    /// It has ended, and nothing is left to be done or looked at.
+    pub fn is_over(&self) -> bool {
+        self.outcome.is_some() && self.actions.is_empty() && self.next_look.is_none()
     }
 
     /// Nothing to do before something changes.

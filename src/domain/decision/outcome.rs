@@ -97,6 +97,13 @@ pub enum FailureReason {
     RegistryDenied(String),
     /// The certificate was not trusted for ten minutes.
     RegistryUntrusted(String),
+    /// A required replica could not be brought up to date for an hour.
+    ReplicaUnavailable {
+        /// Its name.
+        name: String,
+        /// What went wrong last.
+        problem: String,
+    },
     /// A gate said no.
     GateFailed(Vec<GateVerdict>),
     /// A gate could not be run.
@@ -147,6 +154,7 @@ impl FailureReason {
             Self::RegistryUnavailable(_) => "RegistryUnavailable",
             Self::RegistryDenied(_) => "RegistryDenied",
             Self::RegistryUntrusted(_) => "RegistryUntrusted",
+            Self::ReplicaUnavailable { .. } => "ReplicaUnavailable",
             Self::GateFailed(_) => "GateFailed",
             Self::GateError(_) => "GateError",
             Self::GateTimedOut(_) => "GateTimedOut",
@@ -229,6 +237,10 @@ impl fmt::Display for FailureReason {
             Self::RegistryUntrusted(problem) => write!(
                 f,
                 "the registry's certificate was not trusted for 10 minutes: {problem}"
+            ),
+            Self::ReplicaUnavailable { name, problem } => write!(
+                f,
+                "the required replica '{name}' could not be brought up to date for an hour, and nothing was tagged: {problem}"
             ),
             Self::GateFailed(gates) | Self::GateError(gates) | Self::GateTimedOut(gates) => {
                 let gates: Vec<String> = gates

@@ -66,6 +66,20 @@ pub enum WaitingOn {
         /// Gates that have ended without passing.
         not_passed: Vec<String>,
     },
+    /// The artifact to be copied.
+    Copying {
+        /// To where: `replica 'x'`, or the repository.
+        to: Vec<String>,
+    },
+    /// A required replica to become usable.
+    Replica {
+        /// Its name.
+        name: String,
+        /// What went wrong last.
+        problem: String,
+        /// When floe tries again.
+        next_try: Timestamp,
+    },
     /// Another request that writes to the environment.
     EnvironmentBusy {
         /// Its name.
@@ -150,6 +164,8 @@ impl WaitingOn {
             Self::Source { .. } => "SourceNotFound",
             Self::Upstream { .. } => "NotPromotedUpstream",
             Self::Gates { .. } => "GatesRunning",
+            Self::Copying { .. } => "Copying",
+            Self::Replica { .. } => "ReplicaUnavailable",
             Self::EnvironmentBusy { .. } => "EnvironmentBusy",
             Self::EarlierOperator { .. } => "EarlierOperator",
             Self::Registry { kind, .. } => kind.as_str(),
@@ -218,6 +234,18 @@ impl fmt::Display for WaitingOn {
                     write!(f, "; not passed: {}", not_passed.join(", "))
                 }
             }
+            Self::Copying { to } => {
+                write!(f, "the artifact is being copied to {}", to.join(", "))
+            }
+            Self::Replica {
+                name,
+                problem,
+                next_try,
+            } => write!(
+                f,
+                "the required replica '{name}' is not up to date: {problem}; floe tries again at {}: nothing to do if it comes back, otherwise mend it or the policy",
+                clock(*next_try)
+            ),
             Self::EnvironmentBusy { holder } => write!(
                 f,
                 "the Promotion '{holder}' is writing to this environment; this one follows when it has ended"

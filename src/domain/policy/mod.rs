@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
+use super::replicas::Replica;
+use super::retention::Retention;
 use crate::api;
 pub use crate::api::{OnFailure, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
@@ -35,10 +37,14 @@ pub struct Environment {
     pub suffix: String,
     /// Repositories by artifact.
     pub artifacts: BTreeMap<String, Repository>,
+    /// Replicas by artifact.
+    pub replicas: BTreeMap<String, Vec<Replica>>,
     /// Gates: `policy_compliance` first, then in the policy's order.
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
     pub version_order: VersionOrder,
+    /// Which old versions may be deleted; none: no version.
+    pub retention: Option<Retention>,
     /// Why the policy cannot be used, when it cannot.
     pub problem: Option<String>,
     /// Ledger by artifact; an artifact without entry has not been looked up in the registry yet.
@@ -146,6 +152,14 @@ impl Environment {
         }
     }
 
+    /// Every repository in which it writes tags: those of its artifacts, and their replicas.
+    pub fn repositories(&self) -> impl Iterator<Item = &Repository> {
+        let replicas = self.replicas.values().flatten();
+        self.artifacts
+            .values()
+            .chain(replicas.map(|replica| &replica.repository))
+    }
+
     /// What a gate measured at the last promotion of this artifact into the environment.
     pub fn baseline(&self, artifact: &str, gate: &str) -> BTreeMap<String, Decimal> {
         self.ledger
@@ -172,6 +186,10 @@ impl Environment {
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
             }
         }
+        let replicas = replicas_of(spec).unwrap_or_else(|why| {
+            problem = Some(why);
+            BTreeMap::new()
+        });
         let mut gates = Vec::new();
         match GateRule::policy_compliance(spec) {
             Ok(rule) => gates.push(rule),
@@ -183,14 +201,21 @@ impl Environment {
                 Err(why) => problem = Some(format!("gate '{}': {why}", gate.name)),
             }
         }
+        let retention = spec.retention.as_ref().map(Retention::of).transpose();
+        let retention = retention.unwrap_or_else(|why| {
+            problem = Some(format!("retention: {why}"));
+            None
+        });
         Self {
             generation: policy.metadata.generation.unwrap_or_default(),
             policy_digest: digest_of(spec),
             promotes_from: spec.promotes_from.clone(),
             suffix,
             artifacts,
+            replicas,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
+            retention,
             problem,
             ledger: policy
                 .status
@@ -282,6 +307,48 @@ impl Entry {
     }
 }
 
+/// The replicas of a policy by artifact. A repository may hold the tags of one thing only: those of a replica
+/// would meet the tags of another artifact, which have the same names.
+fn replicas_of(
+    spec: &api::EnvironmentPolicySpec,
+) -> Result<BTreeMap<String, Vec<Replica>>, String> {
+    let mut taken: BTreeMap<Repository, String> = BTreeMap::new();
+    for artifact in &spec.artifacts {
+        // What is wrong with the repository itself is said elsewhere.
+        if let Ok(repository) = artifact.repository.parse() {
+            taken.insert(repository, format!("artifact '{}'", artifact.name));
+        }
+    }
+    let mut all = BTreeMap::new();
+    for artifact in &spec.artifacts {
+        let mut replicas: Vec<Replica> = Vec::new();
+        for source in &artifact.replicas {
+            let what = format!("replica '{}' of artifact '{}'", source.name, artifact.name);
+            let repository: Repository = source
+                .repository
+                .parse()
+                .map_err(|why| format!("{what}: {why}"))?;
+            if replicas.iter().any(|known| known.name == source.name) {
+                return Err(format!("{what} is listed twice"));
+            }
+            if let Some(owner) = taken.insert(repository.clone(), what.clone()) {
+                return Err(format!(
+                    "{what} lies in {repository}, which is also the repository of {owner}: give it one of its own"
+                ));
+            }
+            replicas.push(Replica {
+                name: source.name.clone(),
+                repository,
+                required: source.required,
+            });
+        }
+        if !replicas.is_empty() {
+            all.insert(artifact.name.clone(), replicas);
+        }
+    }
+    Ok(all)
+}
+
 /// Policies that lose to an older one: by namespace and name, with the sentence that says to whom.
 ///
 /// Two rules (design, section 5): suffixes in a namespace may not overlap, and a (repository, suffix)
@@ -316,9 +383,8 @@ fn conflict(older: &api::EnvironmentPolicy, younger: &api::EnvironmentPolicy) ->
         return None;
     }
     let shared = of_younger
-        .artifacts
-        .values()
-        .find(|one| of_older.artifacts.values().any(|other| other == *one))?;
+        .repositories()
+        .find(|one| of_older.repositories().any(|other| other == *one))?;
     Some(format!(
         "the tags '*-{}' of repository '{shared}' belong to the older policy '{}' in namespace '{}'",
         of_younger.suffix,
@@ -402,6 +468,92 @@ mod tests {
             (after.len(), &after[0]),
             (BASELINES_MAX, &baseline("load", "3"))
         );
+    }
+
+    fn with_replicas(artifacts: serde_json::Value) -> api::EnvironmentPolicy {
+        serde_json::from_value(json!({
+            "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "EnvironmentPolicy",
+            "metadata": { "name": "prod", "namespace": "team" }, "spec": { "artifacts": artifacts },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_repository_holds_the_tags_of_one_artifact_or_replica_only() {
+        let problem = |artifacts| Environment::of(&with_replicas(artifacts)).problem;
+        let replica =
+            |name: &str, repository: &str| json!({ "name": name, "repository": repository });
+        let app = |replicas: Vec<serde_json::Value>| json!({ "name": "app", "repository": "r.example/app", "replicas": replicas });
+        assert_eq!(
+            problem(json!([app(vec![
+                replica("a", "a.example/app"),
+                replica("b", "b.example/app")
+            ])])),
+            None
+        );
+        let same = problem(json!([app(vec![replica("a", "r.example/app")])])).unwrap();
+        assert_eq!(
+            same,
+            "replica 'a' of artifact 'app' lies in r.example/app, which is also the repository of artifact 'app': give it one of its own"
+        );
+        let twice = json!([app(vec![
+            replica("a", "a.example/app"),
+            replica("b", "a.example/app")
+        ])]);
+        assert!(
+            problem(twice)
+                .unwrap()
+                .contains("repository of replica 'a'")
+        );
+        let named_twice = json!([app(vec![
+            replica("a", "a.example/app"),
+            replica("a", "b.example/app")
+        ])]);
+        assert!(problem(named_twice).unwrap().contains("is listed twice"));
+        let of_another = json!([
+            app(vec![replica("a", "r.example/web")]),
+            { "name": "web", "repository": "r.example/web" },
+        ]);
+        assert!(problem(of_another).unwrap().contains("artifact 'web'"));
+    }
+
+    #[test]
+    fn the_older_policy_owns_a_repository_also_as_a_replica() {
+        let policy = |name: &str, space: &str, created: &str, artifacts| {
+            let mut policy = with_replicas(artifacts);
+            policy.metadata.name = Some(name.to_owned());
+            policy.metadata.namespace = Some(space.to_owned());
+            policy.metadata.creation_timestamp = Some(
+                k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created.parse().unwrap()),
+            );
+            policy
+        };
+        let older = policy(
+            "prod",
+            "team",
+            "2026-03-01T00:00:00Z",
+            json!([{
+                "name": "app", "repository": "r.example/app",
+                "replicas": [{ "name": "west", "repository": "west.example/app" }],
+            }]),
+        );
+        let younger = policy(
+            "prod",
+            "other",
+            "2026-03-02T00:00:00Z",
+            json!([
+                { "name": "app", "repository": "west.example/app" },
+            ]),
+        );
+        let lost = conflicts(&[&younger, &older]);
+        let sentence = &lost[&("other".to_owned(), "prod".to_owned())];
+        assert!(
+            sentence.contains(
+                "'west.example/app' belong to the older policy 'prod' in namespace 'team'"
+            ),
+            "{sentence}"
+        );
+        assert_eq!(lost.len(), 1);
     }
 
     #[test]

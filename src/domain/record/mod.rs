@@ -17,10 +17,12 @@ use super::artifact::Digest;
 use super::observed::OwnRecord;
 use super::plan::Plan;
 use super::request::Request;
-use crate::api::{GateStatus, Intent, PromotionStatus};
+use crate::api::{GateStatus, Intent, PlannedReplica, PromotionStatus};
 pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope};
 pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
-pub use statement::{Artifact, Gate, Operator, Policy, Predicate, Previous, Statement, Subject};
+pub use statement::{
+    Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Statement, Subject,
+};
 
 /// Type of the predicate in an environment. One for each environment: a record of dev never stands for prod.
 pub fn predicate_type(environment: &str) -> String {
@@ -119,6 +121,7 @@ pub fn statement(
             digest: before.digest.clone(),
             record: before.record.clone(),
         }),
+        replicas: intent.replicas.iter().map(replica).collect(),
         result: "Promoted".to_owned(),
     };
     let statement = Statement {
@@ -184,6 +187,14 @@ pub fn promoted_into(
     })
 }
 
+fn replica(planned: &PlannedReplica) -> Replica {
+    Replica {
+        name: planned.name.clone(),
+        repository: planned.repository.clone(),
+        required: planned.required,
+    }
+}
+
 fn gate(gate: &GateStatus) -> Gate {
     let warned = gate.outcome == "Warned";
     Gate {
@@ -232,6 +243,7 @@ mod tests {
                 from: Some("dev".to_owned()),
                 to: "staging".to_owned(),
                 repository: "r.example/app".parse().unwrap(),
+                source_repository: None,
                 source_tag: "v1.2.3-dev".parse().unwrap(),
                 tag: "v1.2.3-staging".parse().unwrap(),
                 latest_tag: "latest-staging".parse().unwrap(),
@@ -249,6 +261,11 @@ mod tests {
             previous: None,
             operator_version: "0.1.0".to_owned(),
             operator_instance: "floe-0".to_owned(),
+            replicas: vec![PlannedReplica {
+                name: "west".to_owned(),
+                repository: "west.example/app".to_owned(),
+                required: true,
+            }],
         };
         (
             Request::of(&promotion),
@@ -275,6 +292,7 @@ mod tests {
         assert!(!text.contains("null"), "{text}");
         let typed: Statement = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(typed.predicate.gates.len(), status.gates.len());
+        assert_eq!(typed.predicate.replicas.len(), intent.replicas.len());
         let seen = read(&bytes, &plan.digest).unwrap();
         assert_eq!(
             (seen.id.as_str(), seen.requested_by.as_deref()),

@@ -80,6 +80,9 @@ pub struct Predicate {
     /// What the environment held before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
+    /// Other repositories that get the artifact and this record as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<Replica>,
     /// `Promoted`.
     pub result: String,
 }
@@ -174,6 +177,18 @@ pub struct Policy {
     pub generation: i64,
     /// SHA-256 of its specification as canonical JSON.
     pub digest: String,
+}
+
+/// Another repository that gets the artifact and this record as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// The repository.
+    pub repository: String,
+    /// Nothing was tagged before it held the artifact.
+    pub required: bool,
 }
 
 /// What the environment held before.

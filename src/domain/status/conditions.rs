@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::replicas::replicated;
 use super::shortened;
 use crate::api::{ConditionType, PromotionStatus, find_condition};
 use crate::domain::decision::{Decision, Outcome, Stage};
@@ -62,6 +63,15 @@ pub(super) fn conditions(
         }
     };
     let facts = facts(before, decision, status);
+    let failed = matches!(decision.outcome, Some(Outcome::Failed(_)));
+    let replicas = replicated(&status.replicas, failed).map(|(status, reason, message)| {
+        let said = Said {
+            status,
+            reason,
+            message,
+        };
+        (ConditionType::Replicated, said)
+    });
     let heads = [
         (ConditionType::Ready, ready),
         (ConditionType::Reconciling, reconciling),
@@ -71,6 +81,7 @@ pub(super) fn conditions(
     heads
         .into_iter()
         .chain(facts)
+        .chain(replicas)
         .map(|(kind, said)| condition(&before.conditions, generation, kind, said, now))
         .collect()
 }
@@ -176,6 +187,7 @@ fn doing(stage: Stage) -> &'static str {
     match stage {
         Stage::Resolving => "resolving the source tag",
         Stage::Gating => "starting gates",
+        Stage::Copying => "copying the artifact to where it must be before it is tagged",
         Stage::Writing => "writing the environment's tag",
         Stage::Recording => "writing the record",
         Stage::Publishing => "moving latest",

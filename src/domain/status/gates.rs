@@ -43,6 +43,12 @@ pub fn earlier_results(promotions: &[Promotion], plan: &Plan) -> BTreeMap<String
                 known.digest == plan.digest.as_str()
                     && known.artifact == plan.route.artifact
                     && known.repository == plan.route.repository.to_string()
+                    && known.source_repository
+                        == plan
+                            .route
+                            .source_repository
+                            .as_ref()
+                            .map(ToString::to_string)
             })
     };
     for promotion in promotions.iter().filter(fits) {

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod gates;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -9,12 +10,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use gates::{digest_label, earlier_results, sign, stored_results};
+pub use replicas::{stated, stored_replicas};
 
 use super::decision::{Decision, Stage};
 use super::observed::Observed;
 use crate::api::{Intent, PromotionStatus, RecordRef, WaitingStatus};
 use conditions::conditions;
 use gates::gates_of;
+use replicas::replicas_of;
 
 /// Longest message of a condition or gate, in characters.
 const MESSAGE_MAX: usize = 1000;
@@ -56,6 +59,7 @@ pub fn status_of(
                 record: digest.to_string(),
             })
             .or_else(|| before.audit.clone()),
+        replicas: replicas_of(before, observed, decision, now),
         finished_at: before
             .finished_at
             .clone()

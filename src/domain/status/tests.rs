@@ -2,7 +2,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::*;
 use crate::api::{
-    ConditionType, EnvironmentPolicy, OnFailure, PolicyRef, Promotion, find_condition,
+    ConditionType, EnvironmentPolicy, OnFailure, PolicyRef, Promotion, ReplicaSource,
+    find_condition,
 };
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{FailureReason, Outcome, WaitingOn};
@@ -10,6 +11,7 @@ use crate::domain::gates::{GateOutcome, GateResult, GateState};
 use crate::domain::observed::{Claim, ObservedGate};
 use crate::domain::plan::{Plan, Route};
 use crate::domain::policy::Environments;
+use crate::domain::replicas::{ReplicaFailure, ReplicaReason, ReplicaState, Setback};
 use crate::domain::request::Request;
 use crate::domain::verdict::planned_gates;
 
@@ -57,6 +59,8 @@ fn observed(policy: &EnvironmentPolicy) -> Observed {
         earlier_results: false,
         gates: std::collections::BTreeMap::new(),
         claim: Claim::Released,
+        target_copy: None,
+        replicas: std::collections::BTreeMap::new(),
         intent: None,
         tag: None,
         own_record: None,
@@ -254,6 +258,7 @@ fn what_the_record_says_of_the_gates_stays_when_the_policy_changes_after_the_tag
         previous: None,
         operator_version: "0".to_owned(),
         operator_instance: "a".to_owned(),
+        replicas: Vec::new(),
     };
     let stated = with_intent(&PromotionStatus::default(), 1, &before_edit, intent, at(30));
     assert_eq!(stated.gates.len(), 2);
@@ -287,4 +292,72 @@ fn new_words_for_the_same_wait_are_no_material_difference() {
         at(31),
     );
     assert!(differs_materially(&one, &ended));
+}
+
+#[test]
+fn replicas_are_told_of_and_read_back_as_they_were_stored() {
+    let mut policy = policy(&[]);
+    policy.spec.artifacts[0].replicas = ["east", "west"]
+        .map(|name| ReplicaSource {
+            name: name.to_owned(),
+            repository: format!("{name}.example/app"),
+            ..ReplicaSource::default()
+        })
+        .into();
+    let mut observed = observed(&policy);
+    let setback = Setback {
+        reason: ReplicaReason::Incomplete,
+        problem: "1 of its parts cannot be found there".to_owned(),
+        missing: vec!["Blob sha256:1: 404".to_owned()],
+        not_before: None,
+    };
+    let failure = ReplicaFailure::after(None, setback, at(10));
+    let failed = ReplicaState::Failed(failure.clone());
+    observed.replicas = [
+        ("east".to_owned(), ReplicaState::Replicated),
+        ("west".to_owned(), failed.clone()),
+    ]
+    .into();
+    let promoted = Decision::end(Outcome::Promoted);
+    let status = status_of(&PromotionStatus::default(), 1, &observed, &promoted, at(10));
+    let condition = find_condition(&status.conditions, ConditionType::Replicated).unwrap();
+    assert_eq!(
+        (condition.status.as_str(), condition.reason.as_str()),
+        ("False", "Incomplete")
+    );
+    assert!(
+        condition.message.contains("lacks Blob sha256:1"),
+        "{condition:?}"
+    );
+    let ready = find_condition(&status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!(ready.status, "True", "the promotion stands");
+    let stored = stored_replicas(&status);
+    assert_eq!(stored["east"], ReplicaState::Replicated);
+    assert_eq!(stored["west"], failed);
+    // A new try keeps in mind since when it has failed.
+    observed.replicas.insert(
+        "west".to_owned(),
+        ReplicaState::Copying {
+            after: Some(failure.clone()),
+        },
+    );
+    let trying = status_of(&status, 1, &observed, &promoted, at(20));
+    let west = &trying.replicas[1];
+    assert_eq!((west.state.as_str(), west.since.0), ("Copying", at(10)));
+    observed
+        .replicas
+        .insert("west".to_owned(), ReplicaState::Replicated);
+    let healed = status_of(&trying, 1, &observed, &promoted, at(30));
+    let condition = find_condition(&healed.conditions, ConditionType::Replicated).unwrap();
+    assert_eq!(condition.status, "True");
+    assert_eq!(healed.replicas[1].last_error, None);
+    let without = status_of(
+        &healed,
+        1,
+        &observed,
+        &Decision::end(Outcome::AlreadyPromoted),
+        at(40),
+    );
+    assert!(without.replicas.is_empty());
+    assert!(find_condition(&without.conditions, ConditionType::Replicated).is_none());
 }

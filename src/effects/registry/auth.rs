@@ -36,6 +36,8 @@ pub(super) struct Scope {
     pub name: String,
     /// Writing as well as reading.
     pub push: bool,
+    /// Deleting as well as reading.
+    pub delete: bool,
     /// Another repository from which blobs are mounted.
     pub mount_from: Option<String>,
 }
@@ -43,7 +45,12 @@ pub(super) struct Scope {
 impl Scope {
     /// As the token service wants it, one text for each repository.
     fn texts(&self) -> impl Iterator<Item = String> {
-        let actions = if self.push { "pull,push" } else { "pull" };
+        let actions = match (self.push, self.delete) {
+            (false, false) => "pull",
+            (true, false) => "pull,push",
+            (false, true) => "pull,delete",
+            (true, true) => "pull,push,delete",
+        };
         let own = format!("repository:{}:{actions}", self.name);
         let other = self.mount_from.iter();
         std::iter::once(own).chain(other.map(|name| format!("repository:{name}:pull")))

@@ -37,6 +37,12 @@ pub enum Problem {
         /// What happened.
         why: String,
     },
+    /// There is nothing to log in with: an object is missing or says too little. Somebody has to mend it.
+    #[error("{why}")]
+    NoCredentials {
+        /// What is missing, and where.
+        why: String,
+    },
     /// The certificate of the registry is not trusted, or the configured CA cannot be read.
     #[error("{why}")]
     Untrusted {
@@ -73,6 +79,9 @@ pub enum Problem {
         /// Digest that the registry names instead; `None` when there is nothing.
         found: Option<Digest>,
     },
+    /// The registry said "deleted", and it is still there.
+    #[error("the registry says that it is deleted, and it is still there")]
+    StillThere,
     /// The registry understood the request and refused it.
     #[error("the registry refuses ({status} {code}): {message}")]
     Refused {
@@ -99,6 +108,8 @@ pub enum ErrorKind {
     Unavailable,
     /// See [`Problem::Denied`]; waits as `RegistryDenied`.
     Denied,
+    /// See [`Problem::NoCredentials`]; waits as `CredentialsMissing`.
+    NoCredentials,
     /// See [`Problem::Untrusted`]; waits as `RegistryUntrusted`.
     Untrusted,
     /// See [`Problem::Unreadable`].
@@ -109,6 +120,8 @@ pub enum ErrorKind {
     Unsupported,
     /// See [`Problem::NotWhatWasWritten`].
     NotWhatWasWritten,
+    /// See [`Problem::StillThere`].
+    StillThere,
     /// See [`Problem::Refused`].
     Refused,
     /// See [`Problem::Local`].
@@ -121,11 +134,13 @@ impl ErrorKind {
         match self {
             Self::Unavailable => "RegistryUnavailable",
             Self::Denied => "RegistryDenied",
+            Self::NoCredentials => "CredentialsMissing",
             Self::Untrusted => "RegistryUntrusted",
             Self::Unreadable => "RegistryUnreadable",
             Self::TooLarge => "RegistryTooLarge",
             Self::Unsupported => "RegistryUnsupported",
             Self::NotWhatWasWritten => "RegistryNotWhatWasWritten",
+            Self::StillThere => "RegistryStillThere",
             Self::Refused => "RegistryRefused",
             Self::Local => "RegistryLocal",
         }
@@ -146,11 +161,13 @@ impl RegistryError {
         match self.problem {
             Problem::Unavailable { .. } => ErrorKind::Unavailable,
             Problem::Denied { .. } => ErrorKind::Denied,
+            Problem::NoCredentials { .. } => ErrorKind::NoCredentials,
             Problem::Untrusted { .. } => ErrorKind::Untrusted,
             Problem::Unreadable { .. } => ErrorKind::Unreadable,
             Problem::TooLarge { .. } => ErrorKind::TooLarge,
             Problem::Unsupported { .. } => ErrorKind::Unsupported,
             Problem::NotWhatWasWritten { .. } => ErrorKind::NotWhatWasWritten,
+            Problem::StillThere => ErrorKind::StillThere,
             Problem::Refused { .. } => ErrorKind::Refused,
             Problem::Local { .. } => ErrorKind::Local,
         }

@@ -25,6 +25,7 @@ mod blobs;
 mod cache;
 mod challenge;
 mod copy;
+mod deletion;
 mod dockerconfig;
 mod error;
 mod fallback;
@@ -53,6 +54,7 @@ pub use copy::{
     CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
     missing_from, tree,
 };
+pub use deletion::DeleteReceipt;
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
 pub use manifest::{
@@ -185,6 +187,7 @@ impl Registry {
             name: self.name(repository),
             push,
             mount_from: None,
+            delete: false,
         }
     }
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use floe::domain::artifact::{Algorithm, Digest};
 use serde_json::{Value, json};
 
-use super::{Auth, Options};
+use super::{Auth, Deletion, Options};
 
 pub(crate) const USER: &str = "robot";
 pub(crate) const PASSWORD: &str = "hunter2-s3cret";
@@ -85,6 +85,7 @@ impl Store {
             ("uploads", "POST") if self.mounted(&name, query, headers) => {
                 reply(StatusCode::CREATED, &[], Bytes::new())
             }
+            ("manifests", "DELETE") => self.delete_manifest(&name, &rest),
             ("uploads", "POST") => {
                 self.issued += 1;
                 let session = format!("session-{}", self.issued);
@@ -140,7 +141,6 @@ impl Store {
         let sent = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
-        let writes = method != Method::GET && method != Method::HEAD;
         let challenge = match self.options.auth {
             Auth::None => return None,
             Auth::Basic if sent == Some(basic().as_str()) => return None,
@@ -148,7 +148,11 @@ impl Store {
             Auth::Bearer => {
                 let token = sent.and_then(|sent| sent.strip_prefix("Bearer "));
                 let scope = token.and_then(|token| self.tokens.get(token));
-                let actions = if writes { "pull,push" } else { "pull" };
+                let actions = match method.as_str() {
+                    "GET" | "HEAD" => "pull",
+                    "DELETE" => "pull,delete",
+                    _ => "pull,push",
+                };
                 let wanted = format!("repository:{name}:{actions}");
                 if scope.is_some_and(|scope| scope.starts_with(&wanted)) {
                     return None;
@@ -245,6 +249,36 @@ impl Store {
                 .insert("oci-subject", subject.parse().unwrap());
         }
         answer
+    }
+
+    fn delete_manifest(&mut self, name: &str, reference: &str) -> Reply {
+        let key = (name.to_owned(), reference.to_owned());
+        let is_tag = !reference.starts_with("sha256:");
+        match (self.options.deletion, is_tag) {
+            (Deletion::Nothing, _) | (Deletion::NoTags, true) => {
+                return error(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "UNSUPPORTED",
+                    "The operation is unsupported.",
+                );
+            }
+            (Deletion::Each, true) => {
+                if self.tags.remove(&key).is_none() {
+                    return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "unknown tag");
+                }
+            }
+            (_, _) => {
+                let digest = self.tags.get(&key).cloned();
+                let digest = digest.unwrap_or_else(|| reference.to_owned());
+                let manifest = (name.to_owned(), digest.clone());
+                if self.manifests.remove(&manifest).is_none() {
+                    return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "unknown");
+                }
+                self.tags
+                    .retain(|(place, _), named| place != name || *named != digest);
+            }
+        }
+        reply(StatusCode::ACCEPTED, &[], Bytes::new())
     }
 
     /// As distribution does: everything that a manifest lists has to be there, but not its

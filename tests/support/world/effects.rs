@@ -7,7 +7,7 @@ use floe::domain::artifact::Digest;
 use floe::domain::decision::{Action, TroubleKind};
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
-    Claim, Observed, ObservedGate, OwnRecord, Receipt, Source, TagState, TagWrite, Trouble,
+    Claim, Observed, ObservedGate, OwnRecord, Receipt, Source, Stated, TagState, TagWrite, Trouble,
 };
 use floe::domain::plan::Plan;
 use floe::domain::request::Request;
@@ -74,8 +74,9 @@ impl World {
         );
         let harmless = reads || matches!(action, Action::PinPlan | Action::StartGate(_));
         assert!(!dry_run || harmless, "a dry run does {action:?}");
+        let behind_the_end = matches!(action, Action::TagReplica(_) | Action::MoveReplicaLatest(_));
         assert!(
-            self.asked[asked].ended.is_none(),
+            self.asked[asked].ended.is_none() || behind_the_end,
             "an ended request does {action:?}"
         );
         match action {
@@ -124,7 +125,18 @@ impl World {
                 );
                 assert_eq!(recorded(), 0, "a second record");
             }
-            Action::MoveLatest => assert_eq!(recorded(), 1, "latest before the record"),
+            Action::MoveLatest => {
+                assert_eq!(recorded(), 1, "latest before the record");
+                self.required_replicas_are_tagged(asked);
+            }
+            Action::MoveReplicaLatest(_) => {
+                let ledger = self.ledger();
+                let mut known = ledger.current.iter().chain(&ledger.history);
+                assert!(
+                    known.any(|entry| entry.uid.as_deref() == Some(uid)),
+                    "latest of a replica before the ledger"
+                );
+            }
             Action::Settle => assert_eq!(
                 self.tags.get(plan().route.latest_tag.as_str()),
                 Some(&plan().digest),
@@ -164,6 +176,10 @@ impl World {
             }
             Action::FindEarlierResults => Receipt::EarlierResults(self.earlier_results(asked)),
             Action::StartGate(name) => self.start(asked, name),
+            Action::CopyToTarget => self.copy_to_target(asked),
+            Action::CopyToReplica(name)
+            | Action::TagReplica(name)
+            | Action::MoveReplicaLatest(name) => self.at_replica(asked, action, name, observed),
             Action::Claim => {
                 let claim = self.claim(asked);
                 Receipt::Claim(claim, self.environments())
@@ -173,10 +189,15 @@ impl World {
                 Receipt::Claim(claim, self.environments())
             }
             Action::StateIntent => {
-                let policy = self.policy_digest();
-                self.asked[asked].intent = Some(policy.clone());
+                let environments = self.environments();
+                let environment = environments.get(&self.to).expect("a policy");
+                let stated = Stated {
+                    policy: environment.policy_digest.to_string(),
+                    replicas: environment.replicas_of("app").to_vec(),
+                };
+                self.asked[asked].intent = Some(stated.clone());
                 self.asked[asked].verdicts = observed.gates.clone();
-                Receipt::Intent(policy)
+                Receipt::Intent(stated)
             }
             Action::WriteTag => Receipt::Tag(self.write_tag(asked)),
             Action::FindOwnRecord => Receipt::OwnRecord(self.own_record(asked)),
@@ -387,6 +408,7 @@ impl World {
             .filter(|(_, written)| *written == tag)
             .count();
         assert_eq!(before, 0, "the tag is written twice");
+        self.everything_is_copied(asked);
         self.puts.push((asked, tag.clone()));
         self.tags.insert(tag, plan.digest);
     }
@@ -438,6 +460,7 @@ fn asks_registry(action: &Action) -> bool {
         Action::ReadSource
         | Action::ReadTarget
         | Action::FindUpstreamRecord
+        | Action::CopyToTarget
         | Action::WriteTag
         | Action::FindOwnRecord
         | Action::WriteRecord
@@ -445,6 +468,9 @@ fn asks_registry(action: &Action) -> bool {
         Action::PinPlan
         | Action::FindEarlierResults
         | Action::StartGate(_)
+        | Action::CopyToReplica(_)
+        | Action::TagReplica(_)
+        | Action::MoveReplicaLatest(_)
         | Action::Claim
         | Action::ReleaseClaim
         | Action::StateIntent

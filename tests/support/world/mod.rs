@@ -4,8 +4,9 @@
 //! a second time, in other words: nothing here asks `decide`.
 
 mod effects;
+mod replicas;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use floe::api::{
     ArtifactSource, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus, Gate,
@@ -14,9 +15,10 @@ use floe::api::{
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Outcome, TroubleKind};
 use floe::domain::gates::GateOutcome;
-use floe::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
+use floe::domain::observed::{Claim, Observed, ObservedGate, Stated, WaitingSince};
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
+use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -53,10 +55,29 @@ pub(crate) struct GateModel {
 pub(crate) struct Asked {
     pub request: Request,
     pub plan: Option<Plan>,
-    pub intent: Option<String>,
+    pub intent: Option<Stated>,
     pub verdicts: BTreeMap<String, ObservedGate>,
+    pub replicas: BTreeMap<String, ReplicaState>,
     pub waiting: Option<WaitingSince>,
     pub ended: Option<Outcome>,
+    /// It has ended and is no longer looked at.
+    pub over: bool,
+}
+
+/// A replica, and how it behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaModel {
+    pub required: bool,
+    /// A copy takes longer than a pass.
+    pub slow: bool,
+    /// It cannot be reached between these times.
+    pub down: (Timestamp, Timestamp),
+    /// What it holds.
+    pub held: BTreeSet<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, Digest>,
+    /// Slow copies that were begun, and until when they take.
+    begun: BTreeMap<String, Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +119,12 @@ pub(crate) struct World {
     pub late: Vec<(Timestamp, usize)>,
     /// Tags that were put, by request.
     pub puts: Vec<(usize, String)>,
+    /// The environment has another repository than the one it takes from.
+    pub another_repository: bool,
+    /// What was copied into that other repository.
+    pub copied: BTreeSet<String>,
+    /// Replicas of the environment.
+    pub replicas: BTreeMap<String, ReplicaModel>,
     jobs: Vec<Job>,
     records: Vec<Record>,
     generation: i64,
@@ -122,6 +149,9 @@ impl World {
                 .into(),
             late: Vec::new(),
             puts: Vec::new(),
+            another_repository: false,
+            copied: BTreeSet::new(),
+            replicas: BTreeMap::new(),
             jobs: Vec::new(),
             records: Vec::new(),
             generation: 1,
@@ -157,6 +187,7 @@ impl World {
             history: history.clone(),
             baselines: Vec::new(),
             in_flight: None,
+            drift: Vec::new(),
         };
         self.ledgers.insert(self.to.clone(), rebuilt);
     }
@@ -201,7 +232,9 @@ impl World {
     /// When the world changes by itself.
     pub(crate) fn next_change(&self) -> Option<Timestamp> {
         let jobs = self.jobs.iter().map(|job| job.ends);
+        let copies = self.replicas.values().flat_map(|one| one.begun.values());
         jobs.chain(self.late.iter().map(|(at, _)| *at))
+            .chain(copies.copied())
             .filter(|at| *at > self.now)
             .min()
     }
@@ -226,8 +259,10 @@ impl World {
             plan,
             intent,
             verdicts,
+            replicas,
             waiting,
-            ended: _,
+            ended,
+            over: _,
         } = self.asked[asked].clone();
         let mut gates: BTreeMap<String, ObservedGate> = self
             .jobs
@@ -251,11 +286,13 @@ impl World {
                 left_over: self.claim_of(asked),
             },
             intent,
+            target_copy: None,
+            replicas,
             tag: None,
             own_record: None,
             record: None,
             latest: false,
-            settled: false,
+            settled: ended == Some(Outcome::Promoted),
             trouble: None,
             waiting,
         }
@@ -280,14 +317,6 @@ impl World {
         self.ledgers.get_mut(&self.to).expect("a ledger")
     }
 
-    fn policy_digest(&self) -> String {
-        self.environments()
-            .get(&self.to)
-            .expect("a policy")
-            .policy_digest
-            .to_string()
-    }
-
     fn environments(&self) -> Environments {
         let policies: Vec<EnvironmentPolicy> = ["dev", "prod"].map(|name| self.policy(name)).into();
         Environments::of(&policies.iter().collect::<Vec<_>>(), &BTreeMap::new())
@@ -307,7 +336,12 @@ impl World {
             },
             artifacts: vec![ArtifactSource {
                 name: "app".to_owned(),
-                repository: "registry.example/team/app".to_owned(),
+                repository: if target && self.another_repository {
+                    "elsewhere.example/team/app".to_owned()
+                } else {
+                    "registry.example/team/app".to_owned()
+                },
+                replicas: self.listed().filter(|_| target).collect(),
                 ..ArtifactSource::default()
             }],
             gates: gates.map(|(name, model)| gate(name, model)).collect(),

@@ -273,9 +273,12 @@ pub(super) fn concerns_one_thing(error: &RegistryError) -> bool {
         | ErrorKind::TooLarge
         | ErrorKind::Unsupported
         | ErrorKind::NotWhatWasWritten
+        | ErrorKind::StillThere
         | ErrorKind::Refused => true,
-        ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Untrusted | ErrorKind::Local => {
-            false
-        }
+        ErrorKind::Unavailable
+        | ErrorKind::Denied
+        | ErrorKind::NoCredentials
+        | ErrorKind::Untrusted
+        | ErrorKind::Local => false,
     }
 }
