@@ -299,6 +299,50 @@ fn an_artifact_lies_in_a_repository_without_tag() {
 }
 
 #[test]
+fn a_signature_says_whose_it_must_be_and_an_identity_leaves_no_end_open() {
+    let asks = |signature: Value| policy("prod", "signature", signature);
+    let key = json!({ "configMapName": "keys", "key": "cosign.pub" });
+    let keyless = |field: &str, value: &str| {
+        asks(
+            json!({ "mode": "Enforce", "keyless": [{ "issuer": "https://issuer.example", field: value }] }),
+        )
+    };
+    accepts([
+        asks(json!({ "mode": "Off" })),
+        asks(json!({ "mode": "Warn", "keys": [key] })),
+        asks(json!({ "mode": "Enforce", "keys": [{ "secretName": "signing", "key": "a" }] })),
+        keyless("identity", "alice@example.org"),
+        keyless("identityPattern", r"^.+@example\.org$"),
+    ]);
+    let root = |mut signature: Value| {
+        signature["trustedRoot"] = key.clone();
+        asks(signature)
+    };
+    refuses([
+        asks(json!({})),
+        asks(json!({ "mode": false })),
+        asks(json!({ "mode": "Enforce" })),
+        asks(json!({ "mode": "Warn", "keys": [], "keyless": [] })),
+        asks(json!({ "mode": "Enforce", "keys": [{ "key": "a" }] })),
+        asks(json!({ "mode": "Enforce", "keys": [{ "configMapName": "keys" }] })),
+        asks(
+            json!({ "mode": "Enforce", "keys": [{ "configMapName": "a", "secretName": "a", "key": "a" }] }),
+        ),
+        asks(json!({ "mode": "Enforce", "keys": [{ "configMapName": "keys", "key": "../a" }] })),
+        asks(json!({ "mode": "Enforce", "keyless": [{ "identity": "alice@example.org" }] })),
+        asks(json!({ "mode": "Enforce", "keyless": [{ "issuer": "https://issuer.example" }] })),
+        asks(json!({ "mode": "Enforce", "keyless": [{
+            "issuer": "https://issuer.example", "identity": "a", "identityPattern": "^a$",
+        }] })),
+        keyless("identityPattern", ".+@example.org"),
+        keyless("identityPattern", "^.+@example.org"),
+        keyless("identityPattern", ".+@example.org$"),
+        root(json!({ "mode": "Enforce", "keys": [key] })),
+        asks(json!({ "mode": "Enforce", "keys": vec![key.clone(); 9] })),
+    ]);
+}
+
+#[test]
 fn a_gate_may_take_from_thirty_seconds_to_an_hour() {
     for field in ["timeout", "startTimeout"] {
         accepts(["30s", "90s", "10m", "1h", "59m60s"].map(|text| with_gate(field, json!(text))));

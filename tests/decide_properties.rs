@@ -41,6 +41,9 @@ enum Event {
         outcome: GateOutcome,
         blocks: bool,
     },
+    ChangeKey {
+        signed: bool,
+    },
     MoveSource,
     /// A stranger puts the target tag on another digest.
     TakeTarget,
@@ -55,16 +58,17 @@ struct Case {
     order: VersionOrder,
     compliance: GateOutcome,
     gates: Vec<(GateOutcome, bool, i64)>,
+    /// The policy asks for a signature, and there is one.
+    signature: Option<bool>,
     /// Version of each request, and whether it is a dry run.
     requests: Vec<(usize, bool)>,
     /// What the target holds at first.
     held: Option<usize>,
     upstream_in_ledger: bool,
     target_there: bool,
-    /// The environment has a repository of its own.
-    another_repository: bool,
-    /// Replicas: whether it is required and slow, from which minute and for how many it is down.
-    replicas: Vec<(bool, bool, i64, i64)>,
+    /// Whether the environment has a repository of its own, and its replicas: whether each is required and slow,
+    /// from which minute and for how many it is down.
+    copies: (bool, Vec<(bool, bool, i64, i64)>),
     fates: Vec<Fate>,
     events: Vec<(usize, Event)>,
 }
@@ -105,6 +109,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => outcomes().prop_map(|outcome| Event::EditGate { outcome }),
         2 => (outcomes(), any::<bool>()).prop_map(|(outcome, blocks)| Event::AddGate { outcome, blocks }),
+        1 => prop::bool::weighted(0.7).prop_map(|signed| Event::ChangeKey { signed }),
         1 => Just(Event::MoveSource),
         1 => Just(Event::TakeTarget),
         1 => Just(Event::LoseJobs),
@@ -119,6 +124,7 @@ fn cases() -> impl Strategy<Value = Case> {
         prop_oneof![3 => Just(VersionOrder::Monotonic), 1 => Just(VersionOrder::Any)],
         outcomes(),
         prop::collection::vec((outcomes(), any::<bool>(), 0..90_i64), 0..3),
+        prop_oneof![6 => Just(None), 3 => Just(Some(true)), 1 => Just(Some(false))],
     );
     let asked = (
         prop::collection::vec((0..VERSIONS.len(), prop::bool::weighted(0.1)), 1..3),
@@ -142,21 +148,20 @@ fn cases() -> impl Strategy<Value = Case> {
         ],
     );
     (policy, asked, copies, chaos).prop_map(|(policy, asked, copies, chaos)| {
-        let (first_environment, order, compliance, gates) = policy;
+        let (first_environment, order, compliance, gates, signature) = policy;
         let (requests, held, upstream_in_ledger, target_there) = asked;
-        let (another_repository, replicas) = copies;
         let (fates, events) = chaos;
         Case {
             first_environment,
             order,
             compliance,
             gates,
+            signature,
             requests,
             held,
             upstream_in_ledger,
             target_there,
-            another_repository,
-            replicas,
+            copies,
             fates,
             events,
         }
@@ -194,12 +199,16 @@ fn world_of(case: &Case) -> World {
         };
         world.gates.insert(format!("gate-{index}"), model);
     }
-    world.another_repository = case.another_repository && !case.first_environment;
-    for (index, (required, slow, from, minutes)) in case.replicas.iter().enumerate() {
+    let (another_repository, replicas) = &case.copies;
+    world.another_repository = *another_repository && !case.first_environment;
+    for (index, (required, slow, from, minutes)) in replicas.iter().enumerate() {
         let from = world.now + SignedDuration::from_mins(*from);
         let down = (from, from + SignedDuration::from_mins(*minutes));
         let model = ReplicaModel::new(*required, *slow, down);
         world.replicas.insert(format!("replica-{index}"), model);
+    }
+    if let Some(signed) = case.signature {
+        world.change_key(signed);
     }
     for version in VERSIONS {
         let tag = version.replace('+', "_");
@@ -246,6 +255,7 @@ fn asked(index: usize, version: &str, to: &str, dry_run: bool, now: Timestamp) -
         intent: None,
         verdicts: BTreeMap::new(),
         replicas: BTreeMap::new(),
+        signature: None,
         waiting: None,
         ended: None,
         over: false,
@@ -271,6 +281,7 @@ fn happen(world: &mut World, event: &Event) {
             };
             gates.insert("added".to_owned(), model);
         }),
+        Event::ChangeKey { signed } => world.change_key(*signed),
         Event::MoveSource => {
             let plan = world.asked[0].plan.clone();
             if let Some(plan) = plan {
@@ -341,6 +352,7 @@ fn pass(
             asked.ended.clone_from(&decision.outcome);
             asked.over = decision.is_over();
             asked.store_replicas(&observed);
+            asked.signature.clone_from(&observed.signature);
             assert_eq!(decision.outcome.is_some(), decision.stage.is_final());
             assert!(asked.over || decision.next_look.is_some());
             return decision.next_look.unwrap_or(soon).max(soon);

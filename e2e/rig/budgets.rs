@@ -106,7 +106,8 @@ pub async fn a_replica_costs_its_copy_and_two_looks_at_the_ledger(rig: Rig) {
         let waited = waited
             .filter(|entry| entry.seen.key.contains("Copying"))
             .count();
-        within(&cost, 11 + waited, 3, usize::MAX);
+        let writes = 11 + KEYS_MADE + waited;
+        within(&cost, writes, 3 + KEYS_READ, usize::MAX);
         world.assert_counted_everything().await;
     }
 }

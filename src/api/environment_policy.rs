@@ -9,6 +9,7 @@ use super::conditions::condition_list;
 use super::gate::Gate;
 use super::policy_rule::{PolicyException, PolicyRule};
 use super::retention::Retention;
+use super::signature::Signature;
 
 /// What a version must pass to enter one environment, and what is in that environment now.
 ///
@@ -66,6 +67,9 @@ pub struct EnvironmentPolicySpec {
     /// The artifacts that this environment takes, and where they lie.
     #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub artifacts: Vec<ArtifactSource>,
+    /// Whose signature an artifact must carry. It is looked at before any gate is started. Default: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// Checks that a version must pass, besides `policy_compliance`, which runs always. All run side by side.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -83,6 +87,11 @@ pub struct EnvironmentPolicySpec {
     /// has none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_manifest: bool,
+    /// How a replica is proven to be complete. `DigestMatch` (default): everything is found there by digest.
+    /// `SignatureMatch`: and where a signature counted at the source (`signature`), one counts there as well,
+    /// checked with the same keys. It needs `signature`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
     /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_order: Option<VersionOrder>,
@@ -264,6 +273,16 @@ pub enum CloudProvider {
     Gar,
     /// Azure Container Registry.
     Acr,
+}
+
+/// How a replica is proven to be complete.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verification {
+    /// Everything is found there by digest.
+    #[default]
+    DigestMatch,
+    /// A signature counts there as well.
+    SignatureMatch,
 }
 
 /// Whether versions may go down.

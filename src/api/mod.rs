@@ -13,12 +13,13 @@ mod gate;
 mod policy_rule;
 mod promotion;
 mod retention;
+mod signature;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
     ArtifactSource, Baseline, CloudProvider, Credentials, Drift, EnvironmentPolicy,
     EnvironmentPolicySpec, EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry,
-    ReplicaSource, VersionOrder, WorkloadIdentity,
+    ReplicaSource, Verification, VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
     AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,
@@ -27,9 +28,10 @@ pub use gate::{
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
     GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion, PromotionSpec,
-    PromotionStatus, RecordRef, ReplicaStatus, WaitingStatus,
+    PromotionStatus, RecordRef, ReplicaStatus, SignatureStatus, WaitingStatus,
 };
 pub use retention::Retention;
+pub use signature::{Keyless, Signature, SignatureMode, TrustSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

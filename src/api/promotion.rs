@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::conditions::condition_list;
+use super::signature::SignatureMode;
 
 /// Moves one version of an artifact from one environment to the next.
 ///
@@ -112,6 +113,9 @@ pub struct PromotionStatus {
     /// What was decided once, when the source was resolved. It never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
+    /// What was found out about the artifact's signatures, when the policy asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureStatus>,
     /// Gates, with what came out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -174,6 +178,30 @@ pub struct PlanStatus {
     pub latest_tag: String,
     /// When the source was resolved.
     pub resolved_at: Time,
+}
+
+/// What was found out about the signatures of the promoted digest.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignatureStatus {
+    /// What the policy does about an artifact without a signature that counts: `Warn` or `Enforce`.
+    pub mode: SignatureMode,
+    /// At least one signature counts.
+    pub verified: bool,
+    /// Keys and identities whose signatures count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 1600)))]
+    pub by: Vec<String>,
+    /// How many signatures count.
+    #[serde(default)]
+    pub count: i64,
+    /// Why no signature counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
+    /// SHA-256 of the keys and identities in the policy: when they change, the signatures are looked at again.
+    #[schemars(length(max = 140))]
+    pub rule: String,
 }
 
 /// The policy that was in force.

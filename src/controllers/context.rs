@@ -20,6 +20,7 @@ use crate::api::{EnvironmentPolicy, Promotion};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
 use crate::effects::registry::{ManifestCache, Registries};
+use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
 
 /// How long a Job that was just created is believed to be there although the watch has not shown it.
@@ -77,6 +78,8 @@ pub(super) struct Context {
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
     pub manifests: ManifestCache,
+    /// Digests whose signature was verified a moment ago.
+    pub verified: VerifiedCache,
     /// Secrets that were read a moment ago.
     pub credentials: Credentials,
     /// Keys of records.
@@ -120,6 +123,7 @@ impl Context {
             stores,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
+            verified: VerifiedCache::default(),
             credentials: Credentials::default(),
             metrics,
             rule_checks: RuleChecks::default(),

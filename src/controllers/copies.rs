@@ -4,7 +4,7 @@
 //! there is found.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
@@ -41,14 +41,17 @@ pub(super) struct Copies {
 }
 
 struct Task {
-    began: Instant,
+    /// When it was asked for.
+    asked: Instant,
+    /// When it had its turn.
+    began: Arc<OnceLock<Instant>>,
     end: watch::Receiver<End>,
     running: AbortHandle,
 }
 
 /// How far a copy is.
 pub(super) enum Progress {
-    /// It runs, for this long.
+    /// It runs for this long, or waits for its turn.
     Running(Duration),
     /// It has ended.
     Ended(Arc<Result<(), NotReplicated>>),
@@ -74,14 +77,17 @@ impl Copies {
             let mut tasks = lock(&self.tasks);
             tasks.retain(|_, task| task.is_worth_keeping());
             let task = tasks.get(&key)?;
-            (task.began, task.end.clone())
+            (Arc::clone(&task.began), task.end.clone())
         };
         let waited = tokio::time::timeout(patience, end.wait_for(Option::is_some)).await;
         let ended = match waited {
             Ok(Ok(end)) => end.clone(),
             // The task was aborted, and so is gone.
             Ok(Err(_)) => None,
-            Err(_) => return Some(Progress::Running(began.elapsed())),
+            Err(_) => {
+                let age = began.get().map(Instant::elapsed).unwrap_or_default();
+                return Some(Progress::Running(age));
+            }
         };
         let Some(result) = ended else {
             lock(&self.tasks).remove(&key);
@@ -105,16 +111,20 @@ impl Copies {
         let slots = Arc::clone(&self.slots);
         let in_space = self.slots_of(object.namespace.as_deref().unwrap_or_default());
         let wake = self.wake.clone();
+        let began = Arc::<OnceLock<Instant>>::default();
+        let turn_came = Arc::clone(&began);
         let task = tokio::spawn(async move {
             // First the turn in the namespace, then the turn among all: nobody holds what others wait for.
             let _turn = in_space.acquire().await;
             let _slot = slots.acquire().await;
+            turn_came.get_or_init(now);
             let result = copy.await;
             told.send_replace(Some(Arc::new(result)));
             trigger(&wake, [object]);
         });
         let task = Task {
-            began: now(),
+            asked: now(),
+            began,
             end,
             running: task.abort_handle(),
         };
@@ -151,7 +161,7 @@ impl Copies {
 
 impl Task {
     fn is_worth_keeping(&self) -> bool {
-        self.end.borrow().is_none() || self.began.elapsed() < FRESH
+        self.end.borrow().is_none() || self.asked.elapsed() < FRESH
     }
 }
 

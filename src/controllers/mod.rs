@@ -15,6 +15,7 @@ mod promotion;
 mod replicas;
 mod report;
 mod rules;
+mod signatures;
 mod watches;
 mod write;
 

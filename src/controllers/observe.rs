@@ -15,7 +15,7 @@ use crate::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
 use crate::domain::plan::Plan;
 use crate::domain::policy::{Environment, Environments};
 use crate::domain::request::Request;
-use crate::domain::status::{stated, stored_replicas, stored_results};
+use crate::domain::status::{stated, stored_replicas, stored_results, stored_signature};
 use crate::domain::verdict::{PlannedGate, planned_gates, state_of};
 use crate::effects::gate_jobs::facts_of;
 
@@ -34,6 +34,7 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         .map(|plan| gates(ctx, &request, plan, &environments, &stored, now))
         .unwrap_or_default();
     Observed {
+        signature: stored_signature(&status),
         claim: Claim::Unasked {
             left_over: claim_left_over(ctx, &request, plan.as_ref()),
         },

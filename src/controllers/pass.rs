@@ -80,6 +80,22 @@ impl From<RegistryError> for Stopped {
     }
 }
 
+impl From<NoAccess> for Stopped {
+    fn from(why: NoAccess) -> Self {
+        match why {
+            NoAccess::Missing(problem) => Self::Trouble(Trouble {
+                kind: TroubleKind::CredentialsMissing,
+                problem,
+                not_before: None,
+            }),
+            NoAccess::Api { source, .. } => Self::Error(super::error::Error::Api {
+                action: "read what the policy names",
+                source,
+            }),
+        }
+    }
+}
+
 impl Pass<'_> {
     /// The status, empty when there is none yet.
     pub(super) fn status(&self) -> PromotionStatus {
@@ -161,28 +177,11 @@ impl Pass<'_> {
         repository: &Repository,
     ) -> Result<Registry, Stopped> {
         let space = &self.observed.request.space;
-        let access = match self
+        let access = self
             .ctx
             .credentials
             .access(&self.ctx.client, space, Place::of(source, repository))
-            .await
-        {
-            Ok(access) => access,
-            Err(NoAccess::Missing(problem)) => {
-                let kind = TroubleKind::CredentialsMissing;
-                return Err(Stopped::Trouble(Trouble {
-                    kind,
-                    problem,
-                    not_before: None,
-                }));
-            }
-            Err(NoAccess::Api { source, .. }) => {
-                return Err(Stopped::Error(Error::Api {
-                    action: "read a Secret",
-                    source,
-                }));
-            }
-        };
+            .await?;
         Ok(self.ctx.registries.open(&access)?)
     }
 

@@ -5,13 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped, read_time};
 use super::report::PROMOTE;
-use super::{environments, gates, replicas, write};
+use super::{environments, gates, replicas, signatures, write};
 use crate::api::{Intent, PlannedReplica, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
 use crate::domain::observed::{Claim, Receipt, Source, Stated, TagState};
 use crate::domain::plan::{Plan, Route};
-use crate::domain::policy::Environment;
+use crate::domain::policy::{Environment, SignatureRule};
 use crate::domain::record;
 use crate::domain::request::Request;
 use crate::domain::status::{status_of, with_intent};
@@ -27,20 +27,21 @@ pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Rece
         Action::ReadTarget => read_target(pass).await,
         Action::FindUpstreamRecord => find_upstream_record(pass).await,
         Action::PinPlan => pin_plan(pass).await,
+        Action::VerifySignature => signatures::verify(pass).await,
         Action::FindEarlierResults => gates::find_earlier_results(pass).await,
-        Action::StartGate(name) => gates::start_gate(pass, name).await,
+        Action::StartGate(name) => Box::pin(gates::start_gate(pass, name)).await,
         Action::CopyToTarget => replicas::copy_to_target(pass).await,
         Action::CopyToReplica(name)
         | Action::TagReplica(name)
         | Action::MoveReplicaLatest(name) => replicas::at_replica(pass, action, name).await,
         Action::Claim => claim(pass).await,
-        Action::ReleaseClaim => release_claim(pass).await,
+        Action::ReleaseClaim => Box::pin(release_claim(pass)).await,
         Action::StateIntent => state_intent(pass).await,
         Action::WriteTag => write::tag(pass).await,
         Action::FindOwnRecord => write::find_own_record(pass).await,
         Action::WriteRecord => write::record(pass).await,
         Action::MoveLatest => write::latest(pass).await,
-        Action::Settle => write::settle(pass).await,
+        Action::Settle => Box::pin(write::settle(pass)).await,
     };
     match done {
         Ok(receipt) => Ok(receipt),
@@ -136,6 +137,15 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
     let generation = pass.promotion.metadata.generation.unwrap_or_default();
     let status = status_of(&pass.status(), generation, &observed, &decision, pass.now);
     pass.store_status("store the plan", status).await?;
+    if !asks_for_signature(pass, &plan) {
+        note_gates_started(pass, &plan);
+    }
+    Ok(Receipt::Pinned(plan))
+}
+
+/// An Event for gates that are about to start.
+pub(super) fn note_gates_started(pass: &mut Pass<'_>, plan: &Plan) {
+    let gates = gates::of(pass, plan);
     let names: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
     let text = format!(
         "{}:{} names {}; gates: {}",
@@ -145,7 +155,12 @@ async fn pin_plan(pass: &mut Pass<'_>) -> Done {
         names.join(", ")
     );
     pass.note(false, PROMOTE, "GatesStarted", text);
-    Ok(Receipt::Pinned(plan))
+}
+
+fn asks_for_signature(pass: &Pass<'_>, plan: &Plan) -> bool {
+    let environment = pass.observed.environments.get(&plan.route.to);
+    let rule = environment.and_then(|environment| environment.signature.as_ref());
+    rule.is_some_and(SignatureRule::asks)
 }
 
 async fn claim(pass: &mut Pass<'_>) -> Done {

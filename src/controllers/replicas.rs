@@ -11,8 +11,9 @@ use super::perform::Done;
 use crate::domain::decision::{Action, TroubleKind};
 use crate::domain::observed::{Receipt, TargetCopy, Trouble};
 use crate::domain::plan::Plan;
+use crate::domain::policy::Verification;
 use crate::domain::replicas::{ReplicaFailure, ReplicaReason, ReplicaState, Setback};
-use crate::effects::replication::{self, Holder, NotReplicated, Site};
+use crate::effects::replication::{self, Holder, NotReplicated, Site, Terms};
 
 /// How long a new try may run before it counts as under way, and not as part of the trouble before it.
 const PROVES_ITSELF: Duration = Duration::from_mins(1);
@@ -22,15 +23,14 @@ pub(super) async fn copy_to_target(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let what = "copy to the target";
     let known = pass.look_at_copy(what).await;
-    let progress = match known {
-        Some(progress) => progress,
-        None => {
-            let from = source(pass, &plan).await?;
-            let to = target(pass, &plan).await?;
-            let digest = plan.digest.clone();
-            let copy = async move { replication::copy(&from, &to, &digest, None).await };
-            start(pass, what, copy).await
-        }
+    let progress = if let Some(progress) = known {
+        progress
+    } else {
+        let from = source(pass, &plan).await?;
+        let to = target(pass, &plan).await?;
+        let digest = plan.digest.clone();
+        let copy = async move { replication::copy(&from, &to, &digest).await };
+        start(pass, what, copy).await
     };
     let uid = pass.observed.request.uid.clone();
     match progress {
@@ -104,7 +104,6 @@ async fn begin(
     let plan = pinned(pass)?;
     let to = pass.replica(&plan.route, name).await?;
     let digest = plan.digest.clone();
-    let tag = plan.route.tag.clone();
     Ok(match action {
         Action::MoveReplicaLatest(_) => {
             let client = pass.ctx.client.clone();
@@ -123,12 +122,15 @@ async fn begin(
         }
         Action::TagReplica(_) => {
             let from = target(pass, &plan).await?;
-            let copy = async move { replication::copy_and_tag(&from, &to, &digest, &tag).await };
+            let terms = terms(pass, &plan).await?;
+            let copy = async move { replication::copy_and_tag(&from, &to, &digest, &terms).await };
             start(pass, what, copy).await
         }
         _ => {
             let from = source(pass, &plan).await?;
-            let copy = async move { replication::copy(&from, &to, &digest, Some(&tag)).await };
+            let terms = terms(pass, &plan).await?;
+            let copy =
+                async move { replication::copy_without_tag(&from, &to, &digest, &terms).await };
             start(pass, what, copy).await
         }
     })
@@ -146,6 +148,27 @@ async fn start(
     pass.look_at_copy(what)
         .await
         .unwrap_or(Progress::Running(Duration::ZERO))
+}
+
+/// What is checked at a replica beside its parts: where a signature counted at the source, one has to count there.
+async fn terms(pass: &Pass<'_>, plan: &Plan) -> Result<Terms, Stopped> {
+    let counted = pass.observed.signature.as_ref();
+    let counted = counted.is_some_and(|signature| signature.verified);
+    let environment = pass.observed.environments.get(&plan.route.to);
+    let rule = environment
+        .filter(|environment| environment.verification == Verification::SignatureMatch)
+        .and_then(|environment| environment.signature.as_ref())
+        .filter(|_| counted);
+    let signed = match rule {
+        Some(rule) => {
+            let space = &pass.observed.request.space;
+            let trust = pass.ctx.credentials.trust(&pass.ctx.client, space, rule);
+            Some(trust.await?)
+        }
+        None => None,
+    };
+    let tag = plan.route.tag.clone();
+    Ok(Terms { tag, signed })
 }
 
 /// Where the artifact comes from.
@@ -186,7 +209,8 @@ fn setback_of(error: &NotReplicated) -> Setback {
             (ReplicaReason::TagTaken { found }, Vec::new())
         }
         NotReplicated::Missing(missing) => (ReplicaReason::Incomplete, missing.clone()),
-        NotReplicated::Ledger(_) => (
+        NotReplicated::Unsigned(_) => (ReplicaReason::SignatureInvalid, Vec::new()),
+        NotReplicated::Ledger(_) | NotReplicated::NoLedger(_) => (
             ReplicaReason::Registry(TroubleKind::RegistryUnavailable),
             Vec::new(),
         ),
@@ -217,7 +241,10 @@ fn trouble_of(error: &NotReplicated) -> Trouble {
             problem: format!("{error}: {}", missing.join(", ")),
             not_before: None,
         },
-        NotReplicated::Taken { .. } | NotReplicated::Ledger(_) => Trouble {
+        NotReplicated::Taken { .. }
+        | NotReplicated::Unsigned(_)
+        | NotReplicated::NoLedger(_)
+        | NotReplicated::Ledger(_) => Trouble {
             kind: TroubleKind::RegistryUnavailable,
             problem: error.to_string(),
             not_before: None,

@@ -116,7 +116,7 @@ pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
         entry,
         measured,
     );
-    if api("enter the promotion into the ledger", settled).await? {
+    if api("enter the promotion into the ledger", Box::pin(settled)).await? {
         return Ok(Receipt::Settled);
     }
     Ok(Receipt::Trouble(Trouble {

@@ -78,6 +78,11 @@ impl Digest {
         let digits = digits.get(..DIGITS_IN_TAG).unwrap_or(digits);
         Tag::made(format!("{}-{digits}", self.algorithm().as_str()))
     }
+
+    /// Tag under which `cosign sign` has put signatures before there were referrers.
+    pub fn signature_tag(&self) -> Tag {
+        Tag::made(format!("{}.sig", self.referrers_tag()))
+    }
 }
 
 impl Algorithm {

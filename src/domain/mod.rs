@@ -21,5 +21,6 @@ pub mod record;
 pub mod replicas;
 pub mod request;
 pub mod retention;
+pub mod signature;
 pub mod status;
 pub mod verdict;

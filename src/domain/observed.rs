@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::policy::Environments;
 use super::replicas::{Replica, ReplicaState};
 use super::request::Request;
+use super::signature::ObservedSignature;
 
 /// Everything that a decision may depend on, besides the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Observed {
     pub target: Option<TagState>,
     /// Whether the registry holds the record of the promotion into the source environment.
     pub upstream_record: Option<bool>,
+    /// What was found out about the signatures of the plan's digest.
+    pub signature: Option<ObservedSignature>,
     /// Gates, by name.
     pub gates: BTreeMap<String, ObservedGate>,
     /// Earlier requests were looked through for results that count again; what they had is in `gates`.
@@ -204,6 +207,8 @@ pub enum Receipt {
     UpstreamRecord(bool),
     /// The plan is in the status.
     Pinned(Plan),
+    /// Signatures of the plan's digest were looked at.
+    Signature(ObservedSignature),
     /// Earlier requests were looked through for results; these count again.
     EarlierResults(BTreeMap<String, ObservedGate>),
     /// The gate's Job is there, or could not be made.
@@ -238,6 +243,7 @@ impl Observed {
             Receipt::Target(target) => self.target = Some(target),
             Receipt::UpstreamRecord(found) => self.upstream_record = Some(found),
             Receipt::Pinned(plan) => self.plan = Some(plan),
+            Receipt::Signature(found) => self.signature = Some(found),
             Receipt::EarlierResults(found) => {
                 self.earlier_results = true;
                 self.gates.extend(found);

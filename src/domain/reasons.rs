@@ -156,6 +156,12 @@ pub const REASONS: &[Reason] = &[
         advice: "",
     },
     Reason {
+        word: "SignatureInvalid",
+        ends: Ends::Failed,
+        meaning: "The policy asks for a signature of the artifact, and none of those beside it counts. No gate was started.",
+        advice: "Sign the digest with a key or identity of the policy (cosign sign), then promote again; the message says why each signature does not count.",
+    },
+    Reason {
         word: "GateFailed",
         ends: Ends::Failed,
         meaning: "A gate ran and said no.",
@@ -290,6 +296,7 @@ mod tests {
             | F::TagTaken { .. }
             | F::Downgrade { .. }
             | F::ArtifactUnsupported(_)
+            | F::SignatureInvalid { .. }
             | F::RegistryUnavailable(_)
             | F::RegistryDenied(_)
             | F::RegistryUntrusted(_)
@@ -326,7 +333,11 @@ mod tests {
             },
             F::TagTaken {
                 tag: text(),
-                found: digest,
+                found: digest.clone(),
+            },
+            F::SignatureInvalid {
+                digest,
+                problem: text(),
             },
             F::Downgrade {
                 version: text(),

@@ -86,6 +86,8 @@ pub enum ReplicaReason {
     },
     /// Something is still missing after everything was copied.
     Incomplete,
+    /// No signature counts there, although one counts at the source.
+    SignatureInvalid,
 }
 
 /// What went wrong in one try.
@@ -108,6 +110,7 @@ impl ReplicaReason {
             Self::Registry(kind) => kind.as_str(),
             Self::TagTaken { .. } => "TagTaken",
             Self::Incomplete => "Incomplete",
+            Self::SignatureInvalid => "SignatureInvalid",
         }
     }
 
@@ -122,6 +125,7 @@ impl ReplicaReason {
         match (word, found) {
             ("TagTaken", Some(found)) => Self::TagTaken { found },
             ("Incomplete", _) => Self::Incomplete,
+            ("SignatureInvalid", _) => Self::SignatureInvalid,
             _ => Self::Registry(
                 kinds
                     .into_iter()
@@ -259,6 +263,7 @@ mod tests {
                 found: found.clone(),
             },
             ReplicaReason::Incomplete,
+            ReplicaReason::SignatureInvalid,
         ] {
             assert_eq!(
                 ReplicaReason::of(reason.as_str(), Some(found.clone())),

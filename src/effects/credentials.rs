@@ -1,18 +1,21 @@
-//! From a policy's Secrets to access to a registry. Secrets are read by name, never watched.
+//! What a policy names in Secrets and ConfigMaps: access to a registry, and what signatures are checked with. They are
+//! read by name, never watched.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use tokio::time::Instant;
 
 use crate::api::{self, ArtifactSource};
 use crate::domain::artifact::Repository;
+use crate::domain::policy::{SignatureRule, TrustKind, TrustRef};
 use crate::effects::clock;
 use crate::effects::registry::{Access, login_for};
+use crate::effects::signatures::Trust;
 
 /// How long a Secret is believed before it is read again.
 const FRESH: Duration = Duration::from_mins(1);
@@ -30,9 +33,9 @@ pub enum NoAccess {
     #[error("{0}")]
     Missing(String),
     /// The API server could not be asked.
-    #[error("cannot read Secret '{name}': {source}")]
+    #[error("cannot read '{name}': {source}")]
     Api {
-        /// Name of the Secret.
+        /// Name of the object.
         name: String,
         /// What the client said.
         source: Box<kube::Error>,
@@ -99,6 +102,29 @@ impl Credentials {
         Ok(access)
     }
 
+    /// Keys, identities and trusted root by which signatures count. What lies in ConfigMaps is read each time.
+    ///
+    /// # Errors
+    /// `Missing` names the object and what is wrong with it; `Api` when it could not be read.
+    pub async fn trust(
+        &self,
+        client: &Client,
+        namespace: &str,
+        rule: &SignatureRule,
+    ) -> Result<Trust, NoAccess> {
+        let mut read = BTreeMap::new();
+        for source in Trust::sources(rule) {
+            let TrustRef { kind, name, key } = source;
+            let bytes = match kind {
+                TrustKind::Secret => self.value(client, namespace, name, key).await?,
+                TrustKind::ConfigMap => of_config_map(client, namespace, name, key).await?,
+            };
+            read.insert(source.clone(), bytes);
+        }
+        Trust::of(rule, &read)
+            .map_err(|why| NoAccess::Missing(format!("{why} (namespace '{namespace}')")))
+    }
+
     /// Reads the Secrets of a namespace anew the next time: a registry has refused what they hold.
     pub fn forget(&self, namespace: &str) {
         self.lock().retain(|(kept, _), _| kept != namespace);
@@ -159,4 +185,34 @@ impl Credentials {
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), (Instant, SecretData)>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn of_config_map(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    key: &str,
+) -> Result<Vec<u8>, NoAccess> {
+    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let found = config_maps
+        .get_opt(name)
+        .await
+        .map_err(|source| NoAccess::Api {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?;
+    let Some(found) = found else {
+        return Err(NoAccess::Missing(format!(
+            "there is no ConfigMap '{name}' in namespace '{namespace}'"
+        )));
+    };
+    let text = found.data.and_then(|mut data| data.remove(key));
+    let binary = || found.binary_data.and_then(|mut data| data.remove(key));
+    text.map(String::into_bytes)
+        .or_else(|| binary().map(|bytes| bytes.0))
+        .ok_or_else(|| {
+            NoAccess::Missing(format!(
+                "ConfigMap '{name}' in namespace '{namespace}' has no key '{key}'"
+            ))
+        })
 }

@@ -89,15 +89,14 @@ impl Keys {
             let fresh = kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
             fresh.and_then(|(_, keys)| keys.get(space).cloned())
         };
-        let pem = match known {
-            Some(pem) => pem,
-            None => {
-                let all = read_public(client, &self.namespace).await?;
-                let keys = all.and_then(|map| map.data).unwrap_or_default();
-                let pem = keys.get(space).cloned().unwrap_or_default();
-                *lock(&self.public) = Some((clock::instant(), keys));
-                pem
-            }
+        let pem = if let Some(pem) = known {
+            pem
+        } else {
+            let all = read_public(client, &self.namespace).await?;
+            let keys = all.and_then(|map| map.data).unwrap_or_default();
+            let pem = keys.get(space).cloned().unwrap_or_default();
+            *lock(&self.public) = Some((clock::instant(), keys));
+            pem
         };
         ring(&self.namespace, space, &pem)
     }

@@ -16,3 +16,4 @@ pub mod ledger;
 pub mod records;
 pub mod registry;
 pub mod replication;
+pub mod signatures;

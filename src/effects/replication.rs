@@ -12,6 +12,7 @@ use super::registry::{
     CopyOptions, Missing, Place, RawManifest, Reference, Registry, RegistryError, TagRefusal,
     copy_graph, missing_from,
 };
+use super::signatures::{Trust, verify_signature};
 use crate::api::EnvironmentPolicy;
 use crate::domain::artifact::{Digest, Repository, Tag};
 
@@ -61,22 +62,27 @@ pub enum NotReplicated {
     /// Everything was copied, and something is not there.
     #[error("after everything was copied, {} of its parts cannot be found there", .0.len())]
     Missing(Vec<String>),
+    /// No signature counts there.
+    #[error("no signature counts there, although one counts at the source: {0}")]
+    Unsigned(String),
+    /// Nobody knows at the moment what the environment holds.
+    #[error("the ledger of '{0}' is being read from the registry")]
+    NoLedger(String),
     /// The ledger could not be read.
     #[error("cannot read the ledger: {0}")]
     Ledger(#[source] Box<kube::Error>),
 }
 
-/// Copies everything that the digest is made of and everything that refers to it. With a tag, that tag must be
-/// free or name the digest.
-pub async fn copy(
-    from: &Site,
-    to: &Site,
-    digest: &Digest,
-    tag: Option<&Tag>,
-) -> Result<(), NotReplicated> {
-    if let Some(tag) = tag {
-        free(to, tag, digest).await?;
-    }
+/// What is checked at a replica beside its parts.
+pub struct Terms {
+    /// The write-once tag must be free or name the digest.
+    pub tag: Tag,
+    /// A signature must count by these keys and identities.
+    pub signed: Option<Trust>,
+}
+
+/// Copies everything that the digest is made of and everything that refers to it.
+pub async fn copy(from: &Site, to: &Site, digest: &Digest) -> Result<(), NotReplicated> {
     let report = copy_graph(from.place(), to.place(), digest, &CopyOptions::default()).await?;
     if report.lost().next().is_some() {
         prove(from, to, digest).await?;
@@ -84,16 +90,30 @@ pub async fn copy(
     Ok(())
 }
 
+/// Copies to a replica without writing a tag: the tag must be free for it.
+pub async fn copy_without_tag(
+    from: &Site,
+    to: &Site,
+    digest: &Digest,
+    terms: &Terms,
+) -> Result<(), NotReplicated> {
+    free(to, &terms.tag, digest).await?;
+    copy(from, to, digest).await?;
+    signed(to, digest, terms.signed.as_ref()).await
+}
+
 /// Copies what is not there yet, proves that nothing is missing, and puts the write-once tag on the digest.
 pub async fn copy_and_tag(
     from: &Site,
     to: &Site,
     digest: &Digest,
-    tag: &Tag,
+    terms: &Terms,
 ) -> Result<(), NotReplicated> {
+    let tag = &terms.tag;
     free(to, tag, digest).await?;
     let report = copy_graph(from.place(), to.place(), digest, &CopyOptions::default()).await?;
     prove(from, to, digest).await?;
+    signed(to, digest, terms.signed.as_ref()).await?;
     match to.registry.tag(&to.repository, tag, &report.root).await {
         Ok(_) => Ok(()),
         Err(TagRefusal::Taken { tag, found }) => Err(NotReplicated::Taken { tag, found }),
@@ -161,6 +181,15 @@ async fn free(to: &Site, tag: &Tag, digest: &Digest) -> Result<(), NotReplicated
     }
 }
 
+/// A signature counts there, when one has to.
+async fn signed(to: &Site, digest: &Digest, trust: Option<&Trust>) -> Result<(), NotReplicated> {
+    let Some(trust) = trust else { return Ok(()) };
+    let verdict = verify_signature(&to.registry, &to.repository, digest, trust).await?;
+    verdict
+        .problem()
+        .map_or(Ok(()), |problem| Err(NotReplicated::Unsigned(problem)))
+}
+
 /// Looks for everything by digest.
 async fn prove(from: &Site, to: &Site, digest: &Digest) -> Result<(), NotReplicated> {
     let missing = missing_from(from.place(), to.place(), digest, &CopyOptions::default()).await?;
@@ -184,12 +213,14 @@ async fn current(
         .get_opt(&holder.environment)
         .await
         .map_err(|error| NotReplicated::Ledger(Box::new(error)))?;
-    Ok(policy
+    let ledger = policy
         .and_then(|policy| policy.status)
         .into_iter()
         .flat_map(|status| status.artifacts)
         .find(|ledger| ledger.name == holder.artifact)
-        .and_then(|ledger| ledger.current)
+        .ok_or_else(|| NotReplicated::NoLedger(holder.environment.clone()))?;
+    Ok(ledger
+        .current
         .and_then(|entry| Some((entry.uid.unwrap_or_default(), entry.digest.parse().ok()?))))
 }
 

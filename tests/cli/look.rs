@@ -134,6 +134,32 @@ async fn status_of_one_promotion_shows_its_gates_their_output_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn status_of_one_promotion_says_who_has_signed_or_why_that_is_not_proven() {
+    let signature = |name: &str, signature: Value| {
+        let mut status = ended("Promoted", "tags name it");
+        status["signature"] = signature;
+        (name.to_owned(), promotion(name, "1.2.3", &status))
+    };
+    let server = ApiServer::start(World {
+        policies: policies("registry.example/platform"),
+        promotions: [
+            signature("signed", json!({ "mode": "Enforce", "verified": true, "by": ["alice (issuer)"], "count": 1, "rule": "x" })),
+            signature("unsigned", json!({ "mode": "Warn", "verified": false, "message": "nobody has signed it", "rule": "x" })),
+        ]
+        .into(),
+        ..World::default()
+    })
+    .await;
+    for (name, words) in [
+        ("signed", "signed    by alice (issuer)"),
+        ("unsigned", "signed    not proven: nobody has signed it"),
+    ] {
+        let ran = server.platform(&["status", name]).await;
+        assert!(ran.out.contains(words), "{words}: {}", ran.out);
+    }
+}
+
+#[tokio::test]
 async fn status_of_a_promotion_that_is_not_there_is_exit_code_1_and_names_it() {
     let ran = server().await.platform(&["status", "nothing"]).await;
     assert_eq!(ran.code, 1);

@@ -354,3 +354,64 @@ async fn refusals_of_the_api_server_have_their_exit_codes_and_say_what_to_do() {
         assert_eq!(ran.out, "");
     }
 }
+
+/// Succeeded, with one replica in this state.
+fn with_replica(state: &str, condition: &str, last_error: Option<&str>) -> Value {
+    let mut status = ended("Promoted", "tags name it");
+    let mut replica = json!({
+        "name": "west", "repository": "west.example/platform", "state": state, "since": "2026-03-02T10:00:00Z",
+    });
+    if let Some(error) = last_error {
+        replica["reason"] = json!("RegistryUnavailable");
+        replica["lastError"] = json!(error);
+    }
+    status["replicas"] = json!([replica]);
+    let replicated = json!({
+        "type": "Replicated", "status": condition, "reason": "Any", "message": "",
+        "lastTransitionTime": "2026-03-02T10:00:00Z",
+    });
+    status["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .push(replicated);
+    status
+}
+
+#[tokio::test]
+async fn replicas_are_waited_for_only_when_that_is_asked_for() {
+    let behind = || with_replica("Failed", "False", Some("503 there"));
+    let up_to_date = with_replica("Replicated", "True", None);
+    let without = server(vec![behind()]).await;
+    let ran = without.platform(&PROMOTE).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("west: Failed"), "{ran:?}");
+    assert!(
+        ran.out.contains("RegistryUnavailable: 503 there"),
+        "{ran:?}"
+    );
+
+    let sync = ["promote", "1.2.3", "--to", "staging", "--sync-registries"];
+    let waited = server(vec![behind(), up_to_date.clone()]).await;
+    let ran = waited.platform(&sync).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("west: Replicated"), "{ran:?}");
+
+    let again = server(vec![up_to_date]).await;
+    holds(&again, NAME, &behind());
+    let ran = again.platform(&sync).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("its replicas are on their way"), "{ran:?}");
+    assert_eq!(created(&again), Vec::<Value>::new());
+
+    let never = server(vec![behind()]).await;
+    let limited = [&sync[..], &["--timeout", "1s"]].concat();
+    let ran = never.platform(&limited).await;
+    assert_eq!(ran.code, 14, "{ran:?}");
+    assert!(
+        ran.err.contains("it was promoted, and replica west"),
+        "{ran:?}"
+    );
+
+    let status = never.platform(&["status"]).await;
+    assert!(status.out.contains("Replicas behind"), "{status:?}");
+}

@@ -29,6 +29,11 @@ mod reading;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
+#[path = "../support/sigstore/mod.rs"]
+mod sigstore;
+#[cfg(test)]
 mod tagging;
 #[cfg(test)]
 mod unpacking;

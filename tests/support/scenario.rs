@@ -19,6 +19,7 @@ use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
 use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use floe::domain::verdict::planned_gates;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -58,6 +59,7 @@ struct Facts {
     source: Option<Value>,
     target: Option<String>,
     upstream_record: Option<bool>,
+    signature: Option<SignatureWord>,
     earlier_results: bool,
     gates: BTreeMap<String, Value>,
     target_copy: Option<TargetCopy>,
@@ -91,6 +93,18 @@ enum IntentWord {
     Stated,
     /// Under the policy as it was before an edit.
     StatedUnderAnEarlierPolicy,
+}
+
+/// What was found out about the signatures of the plan's digest.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum SignatureWord {
+    /// One counts.
+    Verified,
+    /// One counted, under the policy as it was before an edit.
+    VerifiedUnderAnEarlierPolicy,
+    /// None counts, and why.
+    Invalid(String),
 }
 
 /// Parts of a policy that are not in its spec.
@@ -204,6 +218,10 @@ impl Facts {
             policy: environment.policy_digest.to_string(),
             replicas: environment.replicas_of(ARTIFACT).to_vec(),
         });
+        let rule = to.and_then(|environment| environment.signature.as_ref());
+        let signature = self
+            .signature
+            .map(|word| word.observed(rule.map(|rule| rule.digest.clone())));
         let gates = self
             .gates
             .into_iter()
@@ -234,6 +252,7 @@ impl Facts {
             target_copy: self.target_copy,
             replicas: self.replicas,
             upstream_record: self.upstream_record,
+            signature,
             earlier_results: self.earlier_results,
             tag: self.tag,
             own_record: self.own_record,
@@ -247,6 +266,24 @@ impl Facts {
             plan,
             gates,
         })
+    }
+}
+
+impl SignatureWord {
+    fn observed(self, rule: Option<Digest>) -> ObservedSignature {
+        let earlier = Digest::of(b"an earlier rule");
+        let (rule, problem) = match self {
+            Self::Verified => (rule.unwrap_or(earlier), None),
+            Self::VerifiedUnderAnEarlierPolicy => (earlier, None),
+            Self::Invalid(problem) => (rule.unwrap_or(earlier), Some(problem)),
+        };
+        ObservedSignature {
+            rule,
+            verified: problem.is_none(),
+            by: Vec::new(),
+            count: i64::from(problem.is_none()),
+            problem,
+        }
     }
 }
 

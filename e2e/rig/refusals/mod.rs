@@ -4,6 +4,7 @@ pub mod gates;
 pub mod hostile;
 pub mod objects;
 pub mod registry;
+pub mod signature;
 pub mod way;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::gate_block;
 use super::present::{Present, promotion_name};
-use super::view::PromotionView;
+use super::view::{PromotionView, SignatureView};
 use super::words::{age, or_dash, span};
 use crate::effects::clock;
 
@@ -30,6 +30,7 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
     field("why", ended_because(view));
     field("waits", waiting(view, now));
     field("digest", view.digest.clone());
+    field("signed", view.signature.as_ref().map(signed));
     field(
         "source",
         view.source_repository
@@ -82,6 +83,13 @@ fn tags(view: &PromotionView) -> Option<String> {
     }
     let (tag, latest) = view.tag.as_ref().zip(view.latest_tag.as_ref())?;
     Some(format!("{tag}, {latest}"))
+}
+
+fn signed(signature: &SignatureView) -> String {
+    match &signature.message {
+        None => format!("by {}", signature.by.join(", ")),
+        Some(why) => format!("not proven: {why}"),
+    }
 }
 
 fn way(view: &PromotionView) -> String {

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::words::{age, span};
 use crate::api::{
-    ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, ReplicaStatus, find_condition,
+    ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, ReplicaStatus, SignatureMode,
+    SignatureStatus, find_condition,
 };
 use crate::cli::ExitCode;
 use crate::domain::reasons;
@@ -53,6 +54,9 @@ pub(super) struct PromotionView {
     pub(super) tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) latest_tag: Option<String>,
+    /// What was found out about the artifact's signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signature: Option<SignatureView>,
     /// The gates in one word, a sign each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gate_summary: Option<String>,
@@ -73,6 +77,18 @@ pub(super) struct PromotionView {
     pub(super) created_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished_at: Option<Timestamp>,
+}
+
+/// What was found out about the artifact's signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SignatureView {
+    pub(super) mode: SignatureMode,
+    pub(super) verified: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
 }
 
 /// One gate of a Promotion.
@@ -263,6 +279,7 @@ impl PromotionView {
             source_tag: plan.map(|plan| plan.source_tag.clone()),
             tag: plan.map(|plan| plan.tag.clone()),
             latest_tag: plan.map(|plan| plan.latest_tag.clone()),
+            signature: status.signature.map(SignatureView::of),
             gate_summary: status.gate_summary,
             gates: status.gates.into_iter().map(GateView::of).collect(),
             record: plan
@@ -291,6 +308,25 @@ impl PromotionView {
             "Promotion '{}' in namespace '{}'",
             self.name, self.namespace
         )
+    }
+}
+
+impl SignatureView {
+    fn of(found: SignatureStatus) -> Self {
+        let SignatureStatus {
+            mode,
+            verified,
+            by,
+            count: _,
+            message,
+            rule: _,
+        } = found;
+        Self {
+            mode,
+            verified,
+            by,
+            message,
+        }
     }
 }
 

@@ -92,7 +92,9 @@ impl<'a> Work<'a> {
             .iter()
             .find_map(|(replica, failure)| match &failure.reason {
                 ReplicaReason::TagTaken { found } => Some((replica, found)),
-                ReplicaReason::Registry(_) | ReplicaReason::Incomplete => None,
+                ReplicaReason::Registry(_)
+                | ReplicaReason::Incomplete
+                | ReplicaReason::SignatureInvalid => None,
             });
         if let Some((replica, found)) = taken {
             let tag = format!("{}:{}", replica.repository, plan.route.tag);

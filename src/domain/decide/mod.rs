@@ -3,6 +3,7 @@
 mod copying;
 mod replicating;
 mod resolving;
+mod signed;
 mod standing;
 mod waiting;
 mod writing;
@@ -55,6 +56,9 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         }
     };
     let begun = || begun(plan, environment, observed, now);
+    if let Some(unsigned) = signed::unsigned(plan, environment, observed) {
+        return begun().or_else(|| give_back(observed)).unwrap_or(unsigned);
+    }
     let gates = planned_gates(environment, &plan.digest);
     match verdict(&gates, &observed.gates) {
         Verdict::Clear if observed.request.dry_run => end(observed, Outcome::DryRunPassed),

@@ -69,6 +69,8 @@ pub enum Action {
     FindUpstreamRecord,
     /// Store the plan in the status, before anything else is done.
     PinPlan,
+    /// Look for a signature of the pinned digest that counts.
+    VerifySignature,
     /// Look through earlier requests for results of gates that count again.
     FindEarlierResults,
     /// Start the Job of this gate.

@@ -91,6 +91,13 @@ pub enum FailureReason {
     },
     /// The manifest is too large, of schema 1 or of an unknown type.
     ArtifactUnsupported(String),
+    /// No signature of the artifact counts, and the policy asks for one.
+    SignatureInvalid {
+        /// Digest of the artifact.
+        digest: Digest,
+        /// What was found instead.
+        problem: String,
+    },
     /// The registry did not answer for an hour.
     RegistryUnavailable(String),
     /// The registry refused the credentials for ten minutes.
@@ -151,6 +158,7 @@ impl FailureReason {
             Self::TagTaken { .. } => "TagTaken",
             Self::Downgrade { .. } => "Downgrade",
             Self::ArtifactUnsupported(_) => "ArtifactUnsupported",
+            Self::SignatureInvalid { .. } => "SignatureInvalid",
             Self::RegistryUnavailable(_) => "RegistryUnavailable",
             Self::RegistryDenied(_) => "RegistryDenied",
             Self::RegistryUntrusted(_) => "RegistryUntrusted",
@@ -226,6 +234,10 @@ impl fmt::Display for FailureReason {
             Self::Downgrade { version, current } => write!(
                 f,
                 "the environment holds version {current}, and {version} is not above it: use a Rollback, or versionOrder: Any"
+            ),
+            Self::SignatureInvalid { digest, problem } => write!(
+                f,
+                "the signature of {digest} was not proven, so no gate was started: {problem}. Sign the digest (cosign sign) with a key or identity of the policy, then make a new Promotion"
             ),
             Self::RegistryUnavailable(problem) => {
                 write!(f, "the registry could not be used for an hour: {problem}")

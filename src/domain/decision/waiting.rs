@@ -145,7 +145,7 @@ impl TroubleKind {
                 "check the Secret of the policy's credentials, and the rights of that account"
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
-            Self::CredentialsMissing => "create or mend that Secret",
+            Self::CredentialsMissing => "create or mend what it names",
             Self::SigningKeyMissing => {
                 "put the Secret back from a backup, or give the namespace a new key (floe platform audit key --new)"
             }

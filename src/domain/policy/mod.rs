@@ -1,6 +1,7 @@
 //! Environments: policies as checked values.
 
 mod gate_rule;
+mod signature_rule;
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,9 @@ use super::names::{Version, latest_tag, suffixes_overlap};
 use super::replicas::Replica;
 use super::retention::Retention;
 use crate::api;
-pub use crate::api::{OnFailure, VersionOrder};
+pub use crate::api::{OnFailure, SignatureMode, Verification, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
+pub use signature_rule::{SignatureRule, TrustKind, TrustRef};
 
 /// Most gates whose values the ledger keeps, as the API has it.
 const BASELINES_MAX: usize = 32;
@@ -39,6 +41,10 @@ pub struct Environment {
     pub artifacts: BTreeMap<String, Repository>,
     /// Replicas by artifact.
     pub replicas: BTreeMap<String, Vec<Replica>>,
+    /// How replicas are proven to be complete.
+    pub verification: Verification,
+    /// Whose signature an artifact must carry, when the policy says so.
+    pub signature: Option<SignatureRule>,
     /// Gates: `policy_compliance` first, then in the policy's order.
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
@@ -190,6 +196,17 @@ impl Environment {
             problem = Some(why);
             BTreeMap::new()
         });
+        let mut signature = None;
+        match spec.signature.as_ref().map(SignatureRule::of).transpose() {
+            Ok(rule) => signature = rule,
+            Err(why) => problem = Some(format!("signature: {why}")),
+        }
+        let verification = spec.verification.unwrap_or_default();
+        let asked = signature.as_ref().is_some_and(SignatureRule::asks);
+        if verification == Verification::SignatureMatch && !asked {
+            let missing = "verification: SignatureMatch needs signature with mode Warn or Enforce: it says whose signatures count";
+            problem = Some(missing.to_owned());
+        }
         let mut gates = Vec::new();
         match GateRule::policy_compliance(spec) {
             Ok(rule) => gates.push(rule),
@@ -213,6 +230,8 @@ impl Environment {
             suffix,
             artifacts,
             replicas,
+            verification,
+            signature,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
             retention,
@@ -470,7 +489,7 @@ mod tests {
         );
     }
 
-    fn with_replicas(artifacts: serde_json::Value) -> api::EnvironmentPolicy {
+    fn with_replicas(artifacts: &serde_json::Value) -> api::EnvironmentPolicy {
         serde_json::from_value(json!({
             "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "EnvironmentPolicy",
             "metadata": { "name": "prod", "namespace": "team" }, "spec": { "artifacts": artifacts },
@@ -480,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_repository_holds_the_tags_of_one_artifact_or_replica_only() {
-        let problem = |artifacts| Environment::of(&with_replicas(artifacts)).problem;
+        let problem = |artifacts| Environment::of(&with_replicas(&artifacts)).problem;
         let replica =
             |name: &str, repository: &str| json!({ "name": name, "repository": repository });
         let app = |replicas: Vec<serde_json::Value>| json!({ "name": "app", "repository": "r.example/app", "replicas": replicas });
@@ -520,7 +539,7 @@ mod tests {
     #[test]
     fn the_older_policy_owns_a_repository_also_as_a_replica() {
         let policy = |name: &str, space: &str, created: &str, artifacts| {
-            let mut policy = with_replicas(artifacts);
+            let mut policy = with_replicas(&artifacts);
             policy.metadata.name = Some(name.to_owned());
             policy.metadata.namespace = Some(space.to_owned());
             policy.metadata.creation_timestamp = Some(

@@ -17,11 +17,13 @@ use super::artifact::Digest;
 use super::observed::OwnRecord;
 use super::plan::Plan;
 use super::request::Request;
-use crate::api::{GateStatus, Intent, PlannedReplica, PromotionStatus};
+use crate::api::{
+    GateStatus, Intent, PlannedReplica, PromotionStatus, SignatureMode, SignatureStatus,
+};
 pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope};
 pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
 pub use statement::{
-    Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Statement, Subject,
+    Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,
 };
 
 /// Type of the predicate in an environment. One for each environment: a record of dev never stands for prod.
@@ -111,6 +113,7 @@ pub fn statement(
         reason: request.reason.clone(),
         requested_at: request.created_at,
         decided_at: intent.decided_at.0,
+        signature: status.signature.as_ref().map(signature),
         gates: status.gates.iter().map(gate).collect(),
         policy: Policy {
             generation: intent.policy.generation,
@@ -192,6 +195,20 @@ fn replica(planned: &PlannedReplica) -> Replica {
         name: planned.name.clone(),
         repository: planned.repository.clone(),
         required: planned.required,
+    }
+}
+
+fn signature(found: &SignatureStatus) -> Signature {
+    let mode = match found.mode {
+        SignatureMode::Off => "Off",
+        SignatureMode::Warn => "Warn",
+        SignatureMode::Enforce => "Enforce",
+    };
+    Signature {
+        mode: mode.to_owned(),
+        verified: found.verified,
+        by: found.by.clone(),
+        problem: found.message.clone(),
     }
 }
 

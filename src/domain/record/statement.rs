@@ -73,6 +73,9 @@ pub struct Predicate {
     /// When all gates had passed and the decision was taken.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub decided_at: Timestamp,
+    /// What was found out about the artifact's signatures, when the policy asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// What was checked.
     pub gates: Vec<Gate>,
     /// The policy that was in force.
@@ -110,6 +113,22 @@ pub struct Artifact {
     pub digest: Digest,
     /// Media type of its manifest.
     pub media_type: String,
+}
+
+/// What was found out about the artifact's signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// `Enforce`, or `Warn`: then it was promoted also without a signature that counts.
+    pub mode: String,
+    /// At least one signature counted.
+    pub verified: bool,
+    /// Keys and identities whose signatures counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// Why none counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One gate, and what came out.

@@ -62,7 +62,7 @@ pub(super) fn conditions(
             )
         }
     };
-    let facts = facts(before, decision, status);
+    let facts = facts(before, observed, decision, status);
     let failed = matches!(decision.outcome, Some(Outcome::Failed(_)));
     let replicas = replicated(&status.replicas, failed).map(|(status, reason, message)| {
         let said = Said {
@@ -88,6 +88,7 @@ pub(super) fn conditions(
 
 fn facts(
     before: &PromotionStatus,
+    observed: &Observed,
     decision: &Decision,
     status: &PromotionStatus,
 ) -> Vec<(ConditionType, Said<'static>)> {
@@ -126,12 +127,14 @@ fn facts(
     let promoted = matches!(decision.outcome, Some(Outcome::Promoted));
     let was_recorded = before.audit.is_some();
     vec![
-        fact(
-            ConditionType::SourceVerified,
-            plan.is_some(),
-            named("the source tag names"),
-            "the source has not been resolved",
-        ),
+        source_verified(status, decision, observed).unwrap_or_else(|| {
+            fact(
+                ConditionType::SourceVerified,
+                plan.is_some(),
+                named("the source tag names"),
+                "the source has not been resolved",
+            )
+        }),
         fact(
             ConditionType::GatesPassed,
             gates_passed,
@@ -155,6 +158,47 @@ fn facts(
             "no record has been written",
         ),
     ]
+}
+
+/// What the signatures say of the source, when the policy asks for one.
+fn source_verified(
+    status: &PromotionStatus,
+    decision: &Decision,
+    observed: &Observed,
+) -> Option<(ConditionType, Said<'static>)> {
+    let plan = status.plan.as_ref()?;
+    let said = |status, reason, message| {
+        let said = Said {
+            status,
+            reason,
+            message,
+        };
+        Some((ConditionType::SourceVerified, said))
+    };
+    match &status.signature {
+        Some(signature) if signature.verified => {
+            let by = signature.by.join(", ");
+            let names = format!("the source tag names {}, signed by {by}", plan.digest);
+            said("True", "Done", names)
+        }
+        Some(signature) => {
+            let why = signature.message.clone().unwrap_or_default();
+            said(
+                "False",
+                "SignatureInvalid",
+                format!("{}: {why}", plan.digest),
+            )
+        }
+        None if decision.stage.is_final() => None,
+        None => {
+            let route = observed.plan.as_ref().map(|plan| &plan.route);
+            let environment = route.and_then(|route| observed.environments.get(&route.to));
+            let rule = environment.and_then(|environment| environment.signature.as_ref());
+            rule.filter(|rule| rule.asks())?;
+            let open = "its signatures have not been looked at";
+            said("Unknown", "NotYet", open.to_owned())
+        }
+    }
 }
 
 fn success_message(observed: &Observed, outcome: &Outcome) -> String {

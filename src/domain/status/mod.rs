@@ -3,6 +3,7 @@
 mod conditions;
 mod gates;
 mod replicas;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use gates::{digest_label, earlier_results, sign, stored_results};
 pub use replicas::{stated, stored_replicas};
+pub use signature::stored_signature;
 
 use super::decision::{Decision, Stage};
 use super::observed::Observed;
@@ -35,6 +37,12 @@ pub fn status_of(
         (Stage::Recording | Stage::Publishing | Stage::Succeeded, Some(_)) => before.gates.clone(),
         _ => gates_of(before, observed),
     };
+    let signature = match (decision.stage, &before.intent) {
+        (Stage::Recording | Stage::Publishing | Stage::Succeeded, Some(_)) => {
+            before.signature.clone()
+        }
+        _ => signature::signature_of(before, observed),
+    };
     let record = observed.record.as_ref().or_else(|| ledger_record(observed));
     let mut status = PromotionStatus {
         observed_generation: generation,
@@ -45,6 +53,7 @@ pub fn status_of(
             .as_ref()
             .map(crate::domain::plan::Plan::to_status)
             .or_else(|| before.plan.clone()),
+        signature,
         gate_summary: (!gates.is_empty())
             .then(|| gates.iter().map(|gate| sign(&gate.outcome)).collect()),
         gates,

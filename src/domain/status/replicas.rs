@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(said(&[]), None);
         let (done, open) = (status("Replicated", None), status("Tagged", None));
         let word = |status, reason: &str| Some((status, reason.to_owned()));
-        assert_eq!(said(&[done.clone()]), word("True", "Done"));
+        assert_eq!(said(std::slice::from_ref(&done)), word("True", "Done"));
         assert_eq!(said(&[done.clone(), open]), word("Unknown", "NotYet"));
         let failing = status("Failed", Some("401"));
         assert_eq!(said(&[done, failing]), word("False", "RegistryDenied"));

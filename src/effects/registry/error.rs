@@ -148,7 +148,11 @@ impl ErrorKind {
 }
 
 impl RegistryError {
-    pub(super) fn new(action: &'static str, subject: impl Into<String>, problem: Problem) -> Self {
+    pub(in crate::effects) fn new(
+        action: &'static str,
+        subject: impl Into<String>,
+        problem: Problem,
+    ) -> Self {
         Self {
             action,
             subject: subject.into(),

@@ -186,8 +186,8 @@ impl Registry {
         Scope {
             name: self.name(repository),
             push,
-            mount_from: None,
             delete: false,
+            mount_from: None,
         }
     }
 }

@@ -59,11 +59,11 @@ pub(crate) struct Options {
     pub(crate) tls: bool,
     pub(crate) immutable_tags: bool,
     pub(crate) redirect_blobs: bool,
+    pub(crate) deletion: Deletion,
     /// As ECR answered for long: 405 for a manifest with a subject.
     pub(crate) no_subjects: bool,
     /// Opens an upload instead of mounting.
     pub(crate) no_mounts: bool,
-    pub(crate) deletion: Deletion,
 }
 
 pub(crate) struct RegistryDouble {

@@ -82,10 +82,10 @@ impl Store {
         match (kind, method.as_str()) {
             ("manifests", "GET" | "HEAD") => self.read_manifest(&name, &rest),
             ("manifests", "PUT") => self.write_manifest(&name, &rest, headers, body),
+            ("manifests", "DELETE") => self.delete_manifest(&name, &rest),
             ("uploads", "POST") if self.mounted(&name, query, headers) => {
                 reply(StatusCode::CREATED, &[], Bytes::new())
             }
-            ("manifests", "DELETE") => self.delete_manifest(&name, &rest),
             ("uploads", "POST") => {
                 self.issued += 1;
                 let session = format!("session-{}", self.issued);

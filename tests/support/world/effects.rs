@@ -11,6 +11,7 @@ use floe::domain::observed::{
 };
 use floe::domain::plan::Plan;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use floe::domain::verdict::{counting_again, planned_gates};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,6 +32,7 @@ impl World {
         self.never(asked, action, observed);
         if *action == Action::WriteTag && self.refuses_tag(asked).is_none() {
             self.every_gate_has_passed(asked);
+            self.is_signed();
         }
         let at_registry = asks_registry(action);
         match fate {
@@ -70,6 +72,7 @@ impl World {
                 | Action::ReadTarget
                 | Action::FindUpstreamRecord
                 | Action::FindOwnRecord
+                | Action::VerifySignature
                 | Action::FindEarlierResults
         );
         let harmless = reads || matches!(action, Action::PinPlan | Action::StartGate(_));
@@ -79,6 +82,9 @@ impl World {
             self.asked[asked].ended.is_none() || behind_the_end,
             "an ended request does {action:?}"
         );
+        if matches!(action, Action::StartGate(_)) {
+            self.is_signed();
+        }
         match action {
             Action::StateIntent
             | Action::WriteTag
@@ -174,6 +180,7 @@ impl World {
                 self.asked[asked].plan = Some(plan.clone());
                 Receipt::Pinned(plan)
             }
+            Action::VerifySignature => Receipt::Signature(self.verdict_on_signature()),
             Action::FindEarlierResults => Receipt::EarlierResults(self.earlier_results(asked)),
             Action::StartGate(name) => self.start(asked, name),
             Action::CopyToTarget => self.copy_to_target(asked),
@@ -197,6 +204,7 @@ impl World {
                 };
                 self.asked[asked].intent = Some(stated.clone());
                 self.asked[asked].verdicts = observed.gates.clone();
+                self.asked[asked].signature.clone_from(&observed.signature);
                 Receipt::Intent(stated)
             }
             Action::WriteTag => Receipt::Tag(self.write_tag(asked)),
@@ -212,6 +220,26 @@ impl World {
                 self.settle(asked);
                 Receipt::Settled
             }
+        }
+    }
+
+    /// Nothing is written without the signature that the policy asks for, nor is a gate started.
+    fn is_signed(&self) {
+        let good = self.key.is_none_or(|key| self.signed_with.contains(&key));
+        assert!(good, "without the signature that the policy asks for");
+    }
+
+    fn verdict_on_signature(&self) -> ObservedSignature {
+        let environments = self.environments();
+        let environment = environments.get(&self.to).expect("a policy");
+        let rule = environment.signature.as_ref().expect("it asks for one");
+        let verified = self.key.is_some_and(|key| self.signed_with.contains(&key));
+        ObservedSignature {
+            rule: rule.digest.clone(),
+            verified,
+            by: Vec::new(),
+            count: i64::from(verified),
+            problem: (!verified).then(|| "nobody has signed it".to_owned()),
         }
     }
 
@@ -461,6 +489,7 @@ fn asks_registry(action: &Action) -> bool {
         | Action::ReadTarget
         | Action::FindUpstreamRecord
         | Action::CopyToTarget
+        | Action::VerifySignature
         | Action::WriteTag
         | Action::FindOwnRecord
         | Action::WriteRecord

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use floe::api::{
     ArtifactSource, EnvironmentPolicy, EnvironmentPolicySpec, EnvironmentPolicyStatus, Gate,
-    GateType, LedgerArtifact, LedgerEntry, OnFailure, VersionOrder,
+    GateType, LedgerArtifact, LedgerEntry, OnFailure, Signature, SignatureMode, TrustSource,
+    VersionOrder,
 };
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Outcome, TroubleKind};
@@ -20,6 +21,7 @@ use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
 use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
+use floe::domain::signature::ObservedSignature;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -58,6 +60,7 @@ pub(crate) struct Asked {
     pub intent: Option<Stated>,
     pub verdicts: BTreeMap<String, ObservedGate>,
     pub replicas: BTreeMap<String, ReplicaState>,
+    pub signature: Option<ObservedSignature>,
     pub waiting: Option<WaitingSince>,
     pub ended: Option<Outcome>,
     /// It has ended and is no longer looked at.
@@ -111,6 +114,10 @@ pub(crate) struct World {
     pub to: String,
     pub version_order: VersionOrder,
     pub gates: BTreeMap<String, GateModel>,
+    /// Number of the key whose signature the policy asks for.
+    pub key: Option<u32>,
+    /// Keys with which everything is signed.
+    pub signed_with: BTreeSet<u32>,
     pub tags: BTreeMap<String, Digest>,
     pub asked: Vec<Asked>,
     /// What the ledger of each environment holds.
@@ -142,6 +149,8 @@ impl World {
             to: to.to_owned(),
             version_order,
             gates: BTreeMap::new(),
+            key: None,
+            signed_with: BTreeSet::new(),
             tags: BTreeMap::new(),
             asked: Vec::new(),
             ledgers: ["dev", "prod"]
@@ -155,6 +164,16 @@ impl World {
             jobs: Vec::new(),
             records: Vec::new(),
             generation: 1,
+        }
+    }
+
+    /// The policy asks for the signature of another key.
+    pub(crate) fn change_key(&mut self, signed: bool) {
+        let key = self.key.map_or(0, |key| key + 1);
+        self.edit_policy(|_| {});
+        self.key = Some(key);
+        if signed {
+            self.signed_with.insert(key);
         }
     }
 
@@ -260,6 +279,7 @@ impl World {
             intent,
             verdicts,
             replicas,
+            signature,
             waiting,
             ended,
             over: _,
@@ -280,6 +300,7 @@ impl World {
             source: None,
             target: None,
             upstream_record: None,
+            signature,
             earlier_results: false,
             gates,
             claim: Claim::Unasked {
@@ -345,6 +366,7 @@ impl World {
                 ..ArtifactSource::default()
             }],
             gates: gates.map(|(name, model)| gate(name, model)).collect(),
+            signature: self.key.filter(|_| target).map(signature),
             version_order: target.then_some(self.version_order),
             ..EnvironmentPolicySpec::default()
         };
@@ -355,6 +377,18 @@ impl World {
             ..EnvironmentPolicyStatus::default()
         });
         policy
+    }
+}
+
+fn signature(key: u32) -> Signature {
+    Signature {
+        mode: SignatureMode::Enforce,
+        keys: vec![TrustSource {
+            config_map_name: Some("keys".to_owned()),
+            key: format!("{key}.pub"),
+            ..TrustSource::default()
+        }],
+        ..Signature::default()
     }
 }
 

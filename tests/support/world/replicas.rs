@@ -1,5 +1,7 @@
 //! Copies, in the small world: what is done at a replica, and what must never happen there.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use floe::api::ReplicaSource;
 use floe::domain::decision::{Action, TroubleKind};
 use floe::domain::observed::{Observed, Receipt, TargetCopy};
@@ -18,9 +20,9 @@ impl ReplicaModel {
             required,
             slow,
             down,
-            held: Default::default(),
-            tags: Default::default(),
-            begun: Default::default(),
+            held: BTreeSet::new(),
+            tags: BTreeMap::new(),
+            begun: BTreeMap::new(),
         }
     }
 }
