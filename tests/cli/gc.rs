@@ -1,5 +1,6 @@
 use axum::http::Method;
 use floe::domain::artifact::Digest;
+use floe::domain::record::SigningKey;
 use floe::effects::records;
 use serde_json::{Value, json};
 
@@ -74,7 +75,11 @@ impl Setup {
             &client,
             &repository,
             &subject,
-            statement.to_string().into_bytes(),
+            (
+                statement.to_string().into_bytes(),
+                "https://floe.dev/promotion/v1/dev",
+            ),
+            &SigningKey::generate(),
             &[],
         )
         .await
