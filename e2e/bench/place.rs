@@ -75,7 +75,11 @@ impl Place {
 
     /// The folder with the registries' data.
     pub fn where_it_is(&self) -> String {
-        let parent = self.folder.path().parent().unwrap_or(self.folder.path());
+        let parent = self
+            .folder
+            .path()
+            .parent()
+            .unwrap_or_else(|| self.folder.path());
         parent.display().to_string()
     }
 }

@@ -69,7 +69,7 @@ impl fmt::Display for Report {
         writeln!(f, "### Goals\n")?;
         self.goals(f)?;
         writeln!(f, "\n### Requests, to both registries together\n")?;
-        table(f, &Program::ALL, &self.requests, |count| count.to_string())?;
+        table(f, &Program::ALL, &self.requests, ToString::to_string)?;
         writeln!(
             f,
             "\n### Time of a whole process: median [lower quartile, upper quartile] of {} rounds\n",

@@ -48,6 +48,7 @@ mod two_operators;
 
 use harness::{Test, tests};
 
+#[expect(clippy::too_many_lines, reason = "it is a list")]
 fn main() -> std::process::ExitCode {
     let all: Vec<Test> = tests![
         crash_sweep::a_crash_before_or_after_any_effect_changes_nothing_in_the_end,

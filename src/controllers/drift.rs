@@ -312,7 +312,7 @@ async fn store(
         fresh.status = Some(judged.status.clone());
         written
     });
-    api("store what was seen of the tags", change).await?;
+    api("store what was seen of the tags", Box::pin(change)).await?;
     if !written {
         judged.news = None;
     }

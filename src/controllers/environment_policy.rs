@@ -84,7 +84,7 @@ pub(super) async fn reconcile(
     });
     api("store the policy's status", stored).await?;
     let given_back = abandoned_claims::give_back(&ctx.client, policy, clock::now());
-    let next_claim = api("give an abandoned claim back", given_back).await?;
+    let next_claim = api("give an abandoned claim back", Box::pin(given_back)).await?;
     ctx.metrics.pass("EnvironmentPolicy");
     ctx.went_well(&policy.uid().unwrap_or_default());
     let look = if health.problem.is_some() {

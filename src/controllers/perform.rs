@@ -201,7 +201,7 @@ async fn release_claim(pass: &mut Pass<'_>) -> Done {
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
     let released = ledger::release(&pass.ctx.client, &asked, pass.now);
-    let not_before = api("give the environment's claim back", released).await?;
+    let not_before = api("give the environment's claim back", Box::pin(released)).await?;
     pass.claim = None;
     Ok(Receipt::Claim(
         not_before.map_or(Claim::Released, |until| Claim::Inherited { until }),
