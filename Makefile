@@ -22,11 +22,14 @@ registry-down: ## Stop the registry and remove its data
 	@e2e/registry/down
 
 # What a stranger runs.
-.PHONY: demo test fresh image
+.PHONY: demo demo-multi test fresh image
 demo: ## The main job, to be watched: publish, gate, promote to prod, read the record back
 	@examples/demo/run
 
-test: check chart-lint rig e2e ## Run every test, unit to end-to-end
+demo-multi: ## Two registries: a signed artifact in both, and one that goes away and comes back
+	@examples/demo-multi/run
+
+test: check chart-lint registries rig e2e ## Run every test, unit to end-to-end
 
 fresh: ## Prove demo and test on a machine without caches: new home, new clone, own cluster (about an hour)
 	@e2e/fresh
@@ -43,7 +46,7 @@ fmt-check:
 
 clippy:
 	@nice cargo clippy --workspace --all-targets --locked -- -D warnings
-	@nice cargo clippy --test e2e --test rig --locked -- -D warnings
+	@nice cargo clippy --test e2e --test rig --test registries --locked -- -D warnings
 
 unit:
 	@nice cargo test --workspace --locked
@@ -58,9 +61,12 @@ config: ## Write config/ from the chart
 	@config/generate
 
 # What needs more: tools (e2e/tools builds them), or the cluster.
-.PHONY: chart-lint rig seeded-bugs mutants fuzz e2e
+.PHONY: chart-lint registries rig seeded-bugs mutants fuzz bench-registry e2e
 chart-lint: ## Check the chart, and that config/ is the same
 	@e2e/chart-lint
+
+registries: ## Real registries, and real cosign, crane, regctl, skopeo and helm as witnesses
+	@e2e/registries/run
 
 rig: ## Count, cut, fail and crash: the operator against etcd, API server and registries alone
 	@e2e/rig/run
@@ -73,6 +79,9 @@ mutants: ## Change the rules a little: a test must notice (an hour)
 
 fuzz: ## Give the readers of reports and summaries bytes that nobody has thought of (needs cargo-fuzz)
 	@gate/fuzz/run
+
+bench-registry: ## Measure floe registry beside crane, regctl and skopeo: docs/benchmarks.md
+	@e2e/bench/run
 
 e2e: ## Run the tests on real Pods
 	@e2e/run

@@ -1,11 +1,12 @@
 //! Logs and metrics.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
@@ -19,7 +20,23 @@ pub struct Metrics {
     failures: Family<FailureLabels, Counter>,
     replicated: Family<OutcomeLabels, Counter>,
     pass_seconds: Histogram,
+    tags_in_sync: Family<Standing, Gauge>,
+    standings: Arc<Mutex<Option<Standings>>>,
 }
+
+/// How the condition `TagsInSync` of a policy stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Standing {
+    /// Namespace of the policy.
+    pub namespace: String,
+    /// Its name.
+    pub environment: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+/// Tells how all policies stand at this moment.
+type Standings = Box<dyn Fn() -> Vec<Standing> + Send>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndedLabels {
@@ -45,6 +62,7 @@ struct FailureLabels {
 impl Default for Metrics {
     fn default() -> Self {
         let (ended, passes, failures) = (Family::default(), Family::default(), Family::default());
+        let tags_in_sync = Family::default();
         let replicated = Family::default();
         let pass_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         let mut registry = Registry::with_prefix("floe");
@@ -73,7 +91,14 @@ impl Default for Metrics {
             "Time of a pass over a Promotion, in seconds",
             pass_seconds.clone(),
         );
+        registry.register(
+            "tags_in_sync",
+            "1 for how the condition TagsInSync of each policy stands",
+            Family::clone(&tags_in_sync),
+        );
         Self {
+            tags_in_sync,
+            standings: Arc::default(),
             registry: Arc::new(registry),
             ended,
             passes,
@@ -127,9 +152,29 @@ impl Metrics {
             .inc();
     }
 
+    /// Where to ask how policies stand. They are asked for each text, so that one that was deleted is not in it.
+    pub fn tags_stand_as(&self, standings: impl Fn() -> Vec<Standing> + Send + 'static) {
+        let mut known = self
+            .standings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Box::new(standings));
+    }
+
     /// Everything, as OpenMetrics text.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        // Held to the end: two texts at the same time would take each other's lines away.
+        let standings = self
+            .standings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(standings) = standings.as_ref() {
+            self.tags_in_sync.clear();
+            for standing in standings() {
+                self.tags_in_sync.get_or_create(&standing).set(1);
+            }
+        }
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where tests are: functions in Rust files, and scenario files.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "src",
     "tests",
     "gate/src",
     "gate/tests",
     "e2e/pods",
+    "e2e/registries",
     "e2e/rig",
 ];
 

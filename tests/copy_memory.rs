@@ -1,6 +1,4 @@
 //! How much memory a copy takes. A test of its own: what its process has ever held counts.
-#![expect(clippy::disallowed_methods, reason = "the test measures time")]
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -28,7 +26,7 @@ mod tests {
 
     fn piece() -> Bytes {
         let bytes = (0..PIECE).map(|number| u8::try_from(number % 251).unwrap_or_default());
-        Bytes::from_iter(bytes)
+        bytes.collect()
     }
 
     fn digest_of(size: usize) -> Digest {
@@ -120,7 +118,7 @@ mod tests {
             let repository = format!("{host}/app").parse().unwrap();
             let mut access = Access::to(&repository);
             access.plain_http = true;
-            access.limits.request = Duration::from_secs(60);
+            access.limits.request = Duration::from_mins(1);
             (Registry::new(&access).unwrap(), repository)
         };
         let (source, here) = open(start(Some(root.clone()), size).await);
@@ -153,6 +151,6 @@ mod tests {
         );
         assert!(large < MOST_GROWTH, "{large}");
         // What the allocator keeps varies; what matters is that it does not follow the size.
-        assert!(large < small + 8 * MIB, "{small} and {large}");
+        assert!(large < small + 16 * MIB, "{small} and {large}");
     }
 }

@@ -180,6 +180,12 @@ fn with_gate(field: &str, value: Value) -> Value {
     policy("prod", "gates", json!([gate]))
 }
 
+fn with_credentials(credentials: &Value) -> Value {
+    let artifact =
+        json!({ "name": "app", "repository": "r.example/app", "credentials": credentials });
+    policy("prod", "artifacts", json!([artifact]))
+}
+
 fn accepts(objects: impl IntoIterator<Item = Value>) {
     for object in objects {
         assert_eq!(refused(&object), Vec::<String>::new(), "{object}");
@@ -190,6 +196,34 @@ fn refuses(objects: impl IntoIterator<Item = Value>) {
     for object in objects {
         assert!(!refused(&object).is_empty(), "accepted: {object}");
     }
+}
+
+#[test]
+fn credentials_are_a_secret_or_an_identity_of_a_cloud() {
+    let identity = |value: Value| with_credentials(&json!({ "workloadIdentity": value }));
+    accepts([
+        with_credentials(&json!({ "secretName": "registry" })),
+        identity(json!({ "provider": "ECR" })),
+        identity(json!({ "provider": "GAR", "serviceAccountName": "pusher" })),
+        identity(json!({ "provider": "ACR", "serviceAccountName": "pusher" })),
+    ]);
+    refuses([
+        with_credentials(&json!({})),
+        with_credentials(
+            &json!({ "secretName": "registry", "workloadIdentity": { "provider": "ECR" } }),
+        ),
+        with_credentials(&json!({ "secretName": "" })),
+        identity(json!({})),
+        identity(json!({ "provider": "Quay" })),
+        identity(json!({ "provider": "ECR", "serviceAccountName": "../other" })),
+        identity(json!({ "provider": "ECR", "serviceAccountName": "" })),
+    ]);
+    let both = json!({ "secretName": "registry", "workloadIdentity": { "provider": "ECR" } });
+    let said = refused(&with_credentials(&both)).join("; ");
+    assert!(
+        said.contains("either a secretName or a workloadIdentity"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -519,6 +553,34 @@ fn a_rule_has_a_name_an_expression_and_a_message() {
             "policyExceptions",
             json!([{ "rule": "a", "expires": "2026-12-31" }]),
         ),
+    ]);
+}
+
+#[test]
+fn retention_names_numbers_spans_and_versions() {
+    let retention = |retention: Value| policy("prod", "retention", retention);
+    let protect = |text: &str| retention(json!({ "protect": [text] }));
+    accepts([
+        retention(json!({})),
+        retention(json!({ "keepLast": 20, "keepFor": "90d", "protect": ["v1.0.0"] })),
+        retention(json!({ "keepFor": "1d12h30m" })),
+        protect("1.2.3-rc.1+build"),
+        protect(">=1.2.0, <2.0.0"),
+        protect("^1.2.0"),
+        protect("~1.2"),
+        protect("1.2.*"),
+        protect("*"),
+    ]);
+    refuses([
+        retention(json!({ "keepLast": 0 })),
+        retention(json!({ "keepLast": 501 })),
+        retention(json!({ "keepFor": "90" })),
+        retention(json!({ "keepFor": "90s" })),
+        protect(""),
+        protect("1.2"),
+        protect("latest-prod"),
+        protect(">=1.2.0 <2.0.0"),
+        protect("1.2.3, <2.0.0"),
     ]);
 }
 

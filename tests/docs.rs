@@ -40,21 +40,22 @@ mod tests {
         let mut text = format!("# Reasons\n\n{MADE}\n\n");
         text.push_str(
             "A reason is the word in `status.waitingOn.reason`, in the conditions `Ready` and `Succeeded` of a\n\
-             Promotion, and in its Events. The exit code is that of `floe platform promote`; where a promotion\n\
+             Promotion, in the condition `TagsInSync` of an EnvironmentPolicy, and in Events. The exit code is that of `floe platform promote`; where a promotion\n\
              waits, it is 14 when the time limit of the command comes first.\n\n\
              | reason | ends | exit | meaning | what to do |\n|---|---|---|---|---|\n",
         );
         for reason in REASONS {
             let exit = match reason.ends {
-                Ends::Waits => ExitCode::Waiting,
-                _ => ExitCode::of_reason(reason.word),
+                Ends::Waits => ExitCode::Waiting.number().to_string(),
+                Ends::OfTags => "-".to_owned(),
+                _ => ExitCode::of_reason(reason.word).number().to_string(),
             };
             writeln!(
                 text,
                 "| `{}` | {} | {} | {} | {} |",
                 reason.word,
                 reason.ends.as_str(),
-                exit.number(),
+                exit,
                 cell(reason.meaning),
                 cell(reason.advice)
             )

@@ -33,6 +33,7 @@ mod budgets;
 mod crash_sweep;
 mod crashes;
 mod deletion;
+mod drift;
 mod fault_sweep;
 mod keys;
 mod leadership;
@@ -40,6 +41,7 @@ mod ledger;
 mod main_scenario;
 mod refusals;
 mod replicas;
+mod retention;
 mod rig_itself;
 mod side_by_side;
 mod two_operators;
@@ -85,6 +87,8 @@ fn main() -> std::process::ExitCode {
         refusals::registry::a_registry_that_says_429_is_asked_again_when_it_wants_to_be,
         refusals::registry::a_certificate_that_is_not_trusted_stops_until_the_policy_names_its_authority,
         refusals::registry::a_missing_secret_is_named_and_waited_for,
+        refusals::credentials::who_may_not_use_a_secret_or_account_may_not_name_it_in_a_policy,
+        refusals::credentials::a_service_account_that_is_missing_or_says_too_little_is_waited_for,
         refusals::registry::a_manifest_over_4_mib_is_refused,
         refusals::registry::a_source_tag_that_moved_while_gates_ran_is_refused,
         refusals::signature::an_artifact_that_nobody_has_signed_is_refused_before_any_job_is_made,
@@ -108,6 +112,14 @@ fn main() -> std::process::ExitCode {
         keys::a_record_is_signed_by_the_key_of_its_namespace,
         keys::a_record_that_a_stranger_has_signed_counts_for_nothing,
         keys::a_key_that_was_lost_is_not_made_anew_in_silence,
+        drift::a_tag_that_somebody_moves_is_reported_once_and_put_back_by_repair,
+        drift::a_registry_that_is_down_makes_the_tags_unknown_and_keeps_what_was_known,
+        drift::a_promotion_moves_latest_to_where_it_belongs_again,
+        drift::a_record_that_another_client_dropped_is_listed_again,
+        drift::comparing_again_and_again_writes_nothing,
+        drift::a_promotion_in_the_middle_of_a_comparison_is_never_taken_for_drift,
+        drift::a_stranger_in_a_replica_is_seen_and_put_back_too,
+        retention::gc_deletes_what_its_plan_says_and_a_record_stays_readable,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,

@@ -11,7 +11,9 @@ use sha2::{Digest as _, Sha256};
 use crate::registries::OWN_REQUEST;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Everything that a manifest may be.
+const ANY: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// One repository.
@@ -98,7 +100,7 @@ impl Repository {
     pub async fn manifest(&self, reference: &str) -> Option<(String, Vec<u8>)> {
         let request = self.request(Method::GET, &format!("/manifests/{reference}"));
         let answer = request
-            .header("accept", format!("{MANIFEST}, {INDEX}"))
+            .header("accept", ANY)
             .send()
             .await
             .expect("get a manifest");
@@ -197,7 +199,8 @@ impl Repository {
         referrers
     }
 
-    async fn blob(&self, digest: &str) -> Vec<u8> {
+    /// The bytes of a blob.
+    pub async fn blob(&self, digest: &str) -> Vec<u8> {
         let answer = self
             .request(Method::GET, &format!("/blobs/{digest}"))
             .send()
@@ -211,8 +214,15 @@ impl Repository {
         answer.bytes().await.expect("a blob").to_vec()
     }
 
+    /// Pushes a blob; gives back its digest.
     pub async fn push_blob(&self, bytes: &[u8]) -> String {
         let digest = digest_of(bytes);
+        self.push_blob_as(&digest, bytes).await;
+        digest
+    }
+
+    /// Pushes a blob under this digest, of whatever algorithm.
+    pub async fn push_blob_as(&self, digest: &str, bytes: &[u8]) {
         let start = self
             .request(Method::POST, "/blobs/uploads/")
             .send()
@@ -227,14 +237,13 @@ impl Repository {
         let request = self
             .http
             .put(location)
-            .query(&[("digest", digest.as_str()), ("rig", "1")]);
+            .query(&[("digest", digest), ("rig", "1")]);
         let answer = request
             .body(bytes.to_vec())
             .send()
             .await
             .expect("push a blob");
         assert_eq!(answer.status(), StatusCode::CREATED, "push a blob");
-        digest
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {

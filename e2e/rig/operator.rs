@@ -26,6 +26,8 @@ pub struct Options {
     pub leader_election: bool,
     /// Namespace of its Lease and of its keys.
     pub own_namespace: String,
+    /// Further arguments.
+    pub more: Vec<String>,
     /// Folder of its log.
     pub folder: PathBuf,
 }
@@ -61,6 +63,7 @@ impl Operator {
                 .iter()
                 .map(|namespace| format!("--namespace={namespace}")),
         );
+        args.extend(options.more.iter().cloned());
         let log = options
             .folder
             .join(format!("operator-{}.log", options.identity));

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use reqwest::StatusCode;
+
 use crate::process::{Process, free_address, tool};
 use crate::wait::seconds;
 
@@ -15,10 +17,22 @@ pub enum Kind {
     Referrers,
 }
 
+/// How a registry is entered, as each kind is told; by default over plain HTTP, by everybody.
+#[derive(Clone, Default)]
+pub struct Door {
+    /// The authority of its certificate, when it speaks TLS.
+    pub authority: Option<String>,
+    /// Further lines of distribution's configuration.
+    pub distribution: String,
+    /// Further arguments of the other registry.
+    pub arguments: Vec<String>,
+}
+
 /// A registry of its own for one world.
 pub struct Registry {
     pub kind: Kind,
     pub address: SocketAddr,
+    door: Door,
     folder: PathBuf,
     log: PathBuf,
     process: Option<Process>,
@@ -30,12 +44,17 @@ pub const OWN_REQUEST: &str = "rig=1";
 impl Registry {
     /// Starts one and waits until it answers.
     pub async fn start(kind: Kind, folder: &Path, name: &str) -> Self {
-        let folder = folder.join(name);
+        Self::start_behind(kind, folder.join(name), Door::default()).await
+    }
+
+    /// Starts one behind a door, with a folder of its own.
+    pub async fn start_behind(kind: Kind, folder: PathBuf, door: Door) -> Self {
         std::fs::create_dir_all(&folder).expect("make a folder");
         let log = folder.join("registry.log");
         let mut registry = Self {
             kind,
             address: free_address(),
+            door,
             folder,
             log,
             process: None,
@@ -51,7 +70,8 @@ impl Registry {
             Kind::Distribution => {
                 let config = self.folder.join("config.yml");
                 let data = self.folder.join("data");
-                std::fs::write(&config, distribution_config(address, &data)).expect("write a file");
+                let lines = distribution_config(address, &data, &self.door);
+                std::fs::write(&config, lines).expect("write a file");
                 let args = ["serve".to_owned(), config.display().to_string()];
                 // It would look for a collector of traces on this machine, and complain.
                 Process::start(
@@ -62,21 +82,27 @@ impl Registry {
                 )
             }
             Kind::Referrers => {
-                let args = [format!("-address={address}")];
+                let mut args = self.door.arguments.clone();
+                args.push(format!("-address={address}"));
                 Process::start(&tool("registry-referrers"), &args, &[], &self.log)
             }
         };
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("make an HTTP client");
-        let ping = format!("http://{address}/v2/?{OWN_REQUEST}");
+        let mut http = reqwest::Client::builder().no_proxy();
+        let mut scheme = "http";
+        if let Some(pem) = &self.door.authority {
+            let authority = reqwest::Certificate::from_pem(pem.as_bytes());
+            http = http.tls_certs_only([authority.expect("a certificate")]);
+            scheme = "https";
+        }
+        let http = http.build().expect("make an HTTP client");
+        let ping = format!("{scheme}://{address}/v2/?{OWN_REQUEST}");
+        let up = |status: StatusCode| status.is_success() || status == StatusCode::UNAUTHORIZED;
         process
             .until_ready(seconds(20), async || {
                 http.get(&ping)
                     .send()
                     .await
-                    .is_ok_and(|answer| answer.status().is_success())
+                    .is_ok_and(|answer| up(answer.status()))
             })
             .await;
         self.process = Some(process);
@@ -99,12 +125,13 @@ impl Registry {
     }
 }
 
-fn distribution_config(address: SocketAddr, data: &Path) -> String {
+fn distribution_config(address: SocketAddr, data: &Path, door: &Door) -> String {
     format!(
         "version: 0.1\n\
          log: {{level: warn, accesslog: {{disabled: false}}}}\n\
          storage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
-         http: {{addr: \"{address}\"}}\n",
-        data.display()
+         http:\n  addr: \"{address}\"\n{}",
+        data.display(),
+        door.distribution
     )
 }

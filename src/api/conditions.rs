@@ -24,6 +24,8 @@ pub enum ConditionType {
     Replicated,
     /// The policy makes sense by itself and beside the others.
     Valid,
+    /// The tags in the registry name what the ledger says.
+    TagsInSync,
 }
 
 impl ConditionType {
@@ -40,6 +42,7 @@ impl ConditionType {
             Self::Recorded => "Recorded",
             Self::Replicated => "Replicated",
             Self::Valid => "Valid",
+            Self::TagsInSync => "TagsInSync",
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::conditions::condition_list;
 use super::gate::Gate;
 use super::policy_rule::{PolicyException, PolicyRule};
+use super::retention::Retention;
 use super::signature::Signature;
 
 /// What a version must pass to enter one environment, and what is in that environment now.
@@ -34,6 +35,7 @@ use super::signature::Signature;
     printcolumn(name = "Promoting", type_ = "string", json_path = ".status.artifacts[*].inFlight.name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Tags in sync", type_ = "string", json_path = ".status.conditions[?(@.type==\"TagsInSync\")].status", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 40")
@@ -93,6 +95,9 @@ pub struct EnvironmentPolicySpec {
     /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_order: Option<VersionOrder>,
+    /// Which old versions are kept when somebody cleans up with `floe platform gc`. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// An artifact and where it lies.
@@ -298,8 +303,10 @@ pub struct EnvironmentPolicyStatus {
     /// Generation of the policy that the conditions speak of; -1 before the operator has seen it.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready` (promotions into the environment can run), `Reconciling`, `Stalled`, and `Valid`
-    /// (the policy makes sense by itself and beside the others).
+    /// `Ready` (promotions into the environment can run), `Reconciling`, `Stalled`, `Valid`
+    /// (the policy makes sense by itself and beside the others), and `TagsInSync` (the tags in the registry
+    /// name what the ledger says; looked at every 30 minutes, and every minute while they do not). `Ready`
+    /// does not depend on `TagsInSync`: a promotion moves `latest-<suffix>` to where it belongs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition_list")]
     pub conditions: Vec<Condition>,
@@ -330,6 +337,38 @@ pub struct LedgerArtifact {
     /// The promotion that writes tags at this moment. Only one may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<InFlight>,
+    /// Where the registry differs from this ledger, at most 20 differences; `latest-<suffix>` first, then the
+    /// newest versions. `floe platform repair` puts tags back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    pub drift: Vec<Drift>,
+}
+
+/// One difference between the ledger and a registry.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// `TagMoved`, `TagMissing` or `RecordMissing`.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// Tag that was moved or deleted; of a record, the tag of its version.
+    #[schemars(length(max = 128))]
+    pub tag: String,
+    /// Version that the tag stands for.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Repository in which it differs.
+    #[schemars(length(max = 255))]
+    pub repository: String,
+    /// Digest that the tag should name, or of the record that should be there.
+    #[schemars(length(max = 140))]
+    pub expected: String,
+    /// Digest that the tag names instead; nothing when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
+    pub found: Option<String>,
+    /// When this difference was first seen.
+    pub since: Time,
 }
 
 /// What one gate measured at the last promotion for which it measured something.

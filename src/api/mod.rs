@@ -12,13 +12,14 @@ mod environment_policy;
 mod gate;
 mod policy_rule;
 mod promotion;
+mod retention;
 mod signature;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
-    ArtifactSource, Baseline, CloudProvider, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
-    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, ReplicaSource, Verification,
-    VersionOrder, WorkloadIdentity,
+    ArtifactSource, Baseline, CloudProvider, Credentials, Drift, EnvironmentPolicy,
+    EnvironmentPolicySpec, EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry,
+    ReplicaSource, Verification, VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
     AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,
@@ -29,6 +30,7 @@ pub use promotion::{
     GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion, PromotionSpec,
     PromotionStatus, RecordRef, ReplicaStatus, SignatureStatus, WaitingStatus,
 };
+pub use retention::Retention;
 pub use signature::{Keyless, Signature, SignatureMode, TrustSource};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -46,6 +48,8 @@ pub const LABEL_RESULT: &str = "promotion.floe.dev/result";
 pub const LABEL_RETRY_OF: &str = "promotion.floe.dev/retry-of";
 /// Label on a request that has ended: the first 63 digits of the digest that its gates judged.
 pub const LABEL_DIGEST: &str = "promotion.floe.dev/digest";
+/// Label on a ConfigMap that holds the `floe.yaml` of a consumer: which versions it uses. Any value.
+pub const LABEL_CONSUMER: &str = "promotion.floe.dev/consumer";
 /// Label on gate Jobs and their Pods: the UID of the request.
 pub const LABEL_REQUEST_UID: &str = "promotion.floe.dev/request-uid";
 /// Label on gate Jobs and their Pods: the name of the gate (`policy_compliance` included).

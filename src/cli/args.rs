@@ -2,8 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::effects::cloud::OwnIdentity;
+
+/// Tags are not compared more often: a registry answers for each version of each environment.
+const SHORTEST_DRIFT_PERIOD: Duration = Duration::from_secs(10);
 
 /// Promotes OCI artifacts through environments: the same digest, gates as Jobs, a record beside the artifact.
 #[derive(Debug, Parser)]
@@ -64,9 +70,87 @@ pub(super) struct OperatorArguments {
     /// Pull policy of that image in gate Pods: Always, IfNotPresent or Never.
     #[arg(long, env = "FLOE_IMAGE_PULL_POLICY", hide_env_values = true)]
     pub(super) image_pull_policy: Option<String>,
+    /// How often tags in the registry are compared with the ledger, at least 10s. While they differ, every minute.
+    #[arg(long, env = "FLOE_DRIFT_PERIOD", hide_env_values = true, value_name = "DURATION",
+        default_value = "30m", value_parser = drift_period)]
+    pub(super) drift_period: Duration,
+    /// Let policies log in at registries as the operator itself: a workloadIdentity without serviceAccountName.
+    /// Everyone who may write a policy can then push wherever the operator may.
+    #[arg(long)]
+    pub(super) allow_own_identity: bool,
+    #[command(flatten)]
+    pub(super) own_identity: OwnIdentityArguments,
     /// What is logged, as RUST_LOG writes it.
     #[arg(long, env = "RUST_LOG", hide_env_values = true, default_value = "info")]
     pub(super) log: String,
+}
+
+/// A time span such as `90s`, `10m` or `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: kube::core::Duration = text
+        .parse()
+        .map_err(|_| "write it as in 90s, 10m or 1h30m".to_owned())?;
+    if parsed.is_negative() {
+        return Err("it must not be negative".to_owned());
+    }
+    Ok(parsed.into())
+}
+
+fn drift_period(text: &str) -> Result<Duration, String> {
+    let period = duration(text)?;
+    if period < SHORTEST_DRIFT_PERIOD {
+        let shortest = SHORTEST_DRIFT_PERIOD.as_secs();
+        return Err(format!("it must be {shortest}s at least"));
+    }
+    Ok(period)
+}
+
+/// What a cloud's webhook says in the environment about the operator's own identity.
+#[derive(Debug, Args)]
+pub(super) struct OwnIdentityArguments {
+    /// AWS: role of the operator; EKS sets it.
+    #[arg(long, env = "AWS_ROLE_ARN", hide_env_values = true)]
+    aws_role_arn: Option<String>,
+    /// AWS: file with the token for that role; EKS sets it.
+    #[arg(long, env = "AWS_WEB_IDENTITY_TOKEN_FILE", hide_env_values = true)]
+    aws_web_identity_token_file: Option<PathBuf>,
+    /// AWS: file with the token for the EKS Pod Identity agent; EKS sets it.
+    #[arg(
+        long,
+        env = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    aws_container_authorization_token_file: Option<PathBuf>,
+    /// Azure: tenant of the operator's application; AKS sets it.
+    #[arg(long, env = "AZURE_TENANT_ID", hide_env_values = true)]
+    azure_tenant_id: Option<String>,
+    /// Azure: the operator's application; AKS sets it.
+    #[arg(long, env = "AZURE_CLIENT_ID", hide_env_values = true)]
+    azure_client_id: Option<String>,
+    /// Azure: file with the token for that application; AKS sets it.
+    #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", hide_env_values = true)]
+    azure_federated_token_file: Option<PathBuf>,
+}
+
+impl From<OwnIdentityArguments> for OwnIdentity {
+    fn from(given: OwnIdentityArguments) -> Self {
+        let OwnIdentityArguments {
+            aws_role_arn,
+            aws_web_identity_token_file,
+            aws_container_authorization_token_file,
+            azure_tenant_id,
+            azure_client_id,
+            azure_federated_token_file,
+        } = given;
+        let application = azure_tenant_id.zip(azure_client_id);
+        Self {
+            aws_role: aws_role_arn.zip(aws_web_identity_token_file),
+            aws_pod_token: aws_container_authorization_token_file,
+            azure: application
+                .zip(azure_federated_token_file)
+                .map(|((tenant, client), file)| (tenant, client, file)),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         listen,
         image,
         image_pull_policy,
+        drift_period,
+        allow_own_identity,
+        own_identity,
         ..
     } = arguments;
     let settings = Settings {
@@ -39,6 +42,8 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         image,
         namespace: operator_namespace,
         image_pull_policy,
+        drift_period,
+        lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {
         settings,

@@ -36,6 +36,20 @@ pub(super) fn note(message: &str) {
     eprintln!("{}", printable(message));
 }
 
+/// Shows what is to be done and asks whether it should be. Nothing when nobody is there to answer.
+pub(super) fn ask(plan: &str, question: &str) -> Option<bool> {
+    let mut error = std::io::stderr();
+    if !std::io::stdin().is_terminal() || !error.is_terminal() {
+        return None;
+    }
+    eprint!("{}\n{}", printable(plan), printable(question));
+    let _ = error.flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    Some(read.is_ok() && yes)
+}
+
 /// Prints help, version or what was wrong with the arguments.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     // Where standard output is closed there is nobody to tell.

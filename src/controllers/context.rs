@@ -13,9 +13,11 @@ use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::copies::Copies;
+use super::drift::Looks;
 use super::rules::RuleChecks;
 use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
+use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
 use crate::effects::registry::{ManifestCache, Registries};
@@ -39,6 +41,10 @@ pub struct Settings {
     pub namespace: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
+    /// How often tags are compared with the ledger.
+    pub drift_period: Duration,
+    /// The identity that the cloud has given this process, when policies may log in with it.
+    pub lent_identity: Option<OwnIdentity>,
 }
 
 /// What the watches have shown.
@@ -77,7 +83,7 @@ pub(super) struct Context {
     pub manifests: ManifestCache,
     /// Digests whose signature was verified a moment ago.
     pub verified: VerifiedCache,
-    /// Secrets that were read a moment ago.
+    /// What logs in at registries.
     pub credentials: Credentials,
     /// Keys of records.
     pub keys: Keys,
@@ -87,6 +93,8 @@ pub(super) struct Context {
     pub metrics: Metrics,
     /// Whether the rules of policies can be read.
     pub rule_checks: RuleChecks,
+    /// When the tags of which policy are compared next.
+    pub looks: Looks,
     /// Copies that run beside the passes.
     pub copies: Copies,
     /// Jobs that were created and that the watch has not shown yet.
@@ -105,12 +113,15 @@ impl Context {
         stores: Stores,
         metrics: Metrics,
         promotions: Triggers<Promotion>,
-    ) -> Self {
+    ) -> std::result::Result<Self, String> {
         let reporter = Reporter {
             controller: "floe".to_owned(),
             instance: Some(settings.identity.clone()),
         };
-        Self {
+        let own = settings.lent_identity.clone();
+        let lends = own.is_some();
+        let cloud = Cloud::new(CloudEndpoints::real(), own.unwrap_or_default())?;
+        Ok(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             keys: Keys::new(&settings.namespace),
@@ -119,14 +130,15 @@ impl Context {
             registries: Registries::new(),
             manifests: ManifestCache::new(),
             verified: VerifiedCache::default(),
-            credentials: Credentials::default(),
+            credentials: Credentials::new(cloud, lends),
             metrics,
             rule_checks: RuleChecks::default(),
+            looks: Looks::default(),
             copies: Copies::new(promotions),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
-        }
+        })
     }
 
     /// The Job of this name: from the watch, or as it was created a moment ago.

@@ -10,19 +10,20 @@ use kube::runtime::controller::Action as Next;
 use super::context::{Context, Guarded};
 use super::environments;
 use super::error::{Error, Result, api, within};
-use super::pass::trouble;
+use super::pass::{Stopped, trouble};
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, EnvironmentPolicyStatus, LedgerArtifact,
     find_condition,
 };
 use crate::domain::artifact::{Digest, Repository};
 use crate::domain::decision::TroubleKind;
+use crate::domain::drift;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
 use crate::domain::record::KeyRing;
-use crate::effects::credentials::{NoAccess, Place};
+use crate::effects::credentials::Place;
 use crate::effects::keys::NoKey;
 use crate::effects::registry::{Reference, Registry};
 use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
@@ -168,18 +169,11 @@ async fn rebuild(
         .await
     {
         Ok(access) => access,
-        Err(NoAccess::Missing(problem)) => {
-            return Ok(Err(Trouble {
-                kind: TroubleKind::CredentialsMissing,
-                problem,
-                not_before: None,
-            }));
-        }
-        Err(NoAccess::Api { source, .. }) => {
-            return Err(Error::Api {
-                action: "read a Secret",
-                source,
-            });
+        Err(why) => {
+            return match Stopped::from(why) {
+                Stopped::Trouble(trouble) => Ok(Err(trouble)),
+                Stopped::Error(error) => Err(error),
+            };
         }
     };
     let suffixes = environments::cached(&ctx.stores.policies, space).suffixes();
@@ -310,6 +304,7 @@ fn status_after(
             },
             valid_message,
         ),
+        drift::kept(before, generation, now.0),
     ];
     status.observed_generation = generation;
     status

@@ -2,6 +2,7 @@
 
 mod context;
 mod copies;
+mod drift;
 mod environment_policy;
 mod environments;
 mod error;
@@ -42,6 +43,8 @@ use crate::telemetry::Metrics;
 
 /// Promotions that are worked on at the same time.
 const CONCURRENCY: u16 = 16;
+/// Policies whose tags are compared at the same time.
+const COMPARISONS: u16 = 4;
 /// How long running passes may take after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
 /// Name of the Lease.
@@ -74,6 +77,9 @@ pub enum Ended {
     /// Another process may lead now.
     #[error(transparent)]
     Lease(#[from] LostLease),
+    /// No connection to a cloud can be made.
+    #[error("{0}")]
+    Tls(String),
     /// A cache could not be filled.
     #[error("a watch ended before its cache was full")]
     Watch,
@@ -146,6 +152,7 @@ async fn work(
 ) -> Result<(), Ended> {
     let (promotion_triggers, triggered_promotions) = unbounded();
     let (policy_triggers, triggered_policies) = unbounded();
+    let (drift_triggers, triggered_looks) = unbounded();
     let namespace = options.namespace.as_deref();
     let open = watcher::Config::default().labels(&format!("!{LABEL_RESULT}"));
     let of_gates = watcher::Config::default().labels(LABEL_REQUEST_UID);
@@ -164,6 +171,7 @@ async fn work(
         watcher::Config::default(),
         move |policy| {
             trigger(&policy_triggers, [ObjectRef::from_obj(policy)]);
+            trigger(&drift_triggers, [ObjectRef::from_obj(policy)]);
             trigger(&to_promotions, promotions_of(policy, &known));
         },
     );
@@ -186,14 +194,11 @@ async fn work(
     }
     tracing::info!("caches are full");
     readiness.set(true);
+    let shown = policies.clone();
+    metrics.tags_stand_as(move || drift::standings(&shown));
 
-    let ctx = Arc::new(Context::new(
-        client,
-        options.settings,
-        stores,
-        metrics,
-        from_copies,
-    ));
+    let ctx = Context::new(client, options.settings, stores, metrics, from_copies);
+    let ctx = Arc::new(ctx.map_err(Ended::Tls)?);
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
         .reconcile_on(triggered_promotions)
@@ -205,17 +210,24 @@ async fn work(
             Arc::clone(&ctx),
         )
         .for_each(|_| futures::future::ready(()));
-    let of_policies = Controller::for_stream(futures::stream::pending(), policies)
+    let of_policies = Controller::for_stream(futures::stream::pending(), policies.clone())
         .reconcile_on(triggered_policies)
         .with_config(config)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             environment_policy::reconcile,
             environment_policy::after_error,
-            ctx,
+            Arc::clone(&ctx),
         )
         .for_each(|_| futures::future::ready(()));
-    futures::join!(of_promotions, of_policies);
+    // Apart from the others, so that a slow registry delays nothing but the next comparison.
+    let of_drift = Controller::for_stream(futures::stream::pending(), policies)
+        .reconcile_on(triggered_looks)
+        .with_config(Config::default().concurrency(COMPARISONS))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(drift::reconcile, drift::after_error, ctx)
+        .for_each(|_| futures::future::ready(()));
+    futures::join!(of_promotions, of_policies, of_drift);
     Ok(())
 }
 

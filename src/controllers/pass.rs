@@ -88,7 +88,8 @@ impl From<NoAccess> for Stopped {
                 problem,
                 not_before: None,
             }),
-            NoAccess::Api { source, .. } => Self::Error(super::error::Error::Api {
+            NoAccess::Cloud(error) => error.into(),
+            NoAccess::Api { what: _, source } => Self::Error(Error::Api {
                 action: "read what the policy names",
                 source,
             }),

@@ -1,6 +1,6 @@
 //! The signatures of what is promoted: verified before any gate is started.
 
-use super::error::Error;
+use super::error::{Error, within};
 use super::pass::Pass;
 use super::perform::{Done, note_gates_started};
 use crate::domain::observed::Receipt;
@@ -19,7 +19,7 @@ pub(super) async fn verify(pass: &mut Pass<'_>) -> Done {
     let space = pass.observed.request.space.clone();
     let registry = pass.source_registry(&plan.route).await?;
     let trusted = pass.ctx.credentials.trust(&pass.ctx.client, &space, &rule);
-    let trust = trusted.await?;
+    let trust = within("read what signatures are checked with", trusted).await??;
     let repository = plan.route.source();
     let verdict = match pass.ctx.verified.get(repository, &plan.digest, &trust) {
         Some(known) => known,

@@ -3,9 +3,11 @@
 
 pub mod artifact;
 pub mod compliance;
+pub mod constraint;
 pub mod decide;
 pub mod decision;
 mod digest;
+pub mod drift;
 pub mod gates;
 pub mod graph;
 pub mod layout;
@@ -18,6 +20,7 @@ pub mod rebuild;
 pub mod record;
 pub mod replicas;
 pub mod request;
+pub mod retention;
 pub mod signature;
 pub mod status;
 pub mod verdict;

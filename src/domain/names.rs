@@ -58,6 +58,19 @@ impl Version {
         self.parsed.cmp_precedence(&other.parsed)
     }
 
+    /// Its parts.
+    pub(super) fn semver(&self) -> &semver::Version {
+        &self.parsed
+    }
+
+    /// Its parts without build metadata: equal for versions that count as the same.
+    pub(super) fn without_build(&self) -> semver::Version {
+        semver::Version {
+            build: semver::BuildMetadata::EMPTY,
+            ..self.parsed.clone()
+        }
+    }
+
     /// The version as part of a tag: `+` becomes `_`, as Helm does.
     fn in_tag(&self) -> String {
         self.written.replace('+', "_")
@@ -134,6 +147,28 @@ pub fn version_of_tag(tag: &Tag, suffix: &str, suffixes: &[String]) -> Option<Ve
     let version: Version = version.parse().ok()?;
     unambiguous(&version, suffixes).ok()?;
     Some(version)
+}
+
+/// The version of a bare tag `<version>`, when it is one: the reverse of [`bare_tag`].
+pub fn version_of_bare_tag(tag: &Tag, suffixes: &[String]) -> Option<Version> {
+    let version: Version = tag.as_str().replacen('_', "+", 1).parse().ok()?;
+    unambiguous(&version, suffixes).ok()?;
+    Some(version)
+}
+
+/// The tag `<version>-<suffix>` of a rollback's tag `<version>-<suffix>-rollback` or `…-rollback-<n>`, and
+/// any other tag as it is.
+pub fn without_rollback(tag: &Tag) -> Option<Tag> {
+    let text = tag.as_str();
+    let without_number = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    let numbered = without_number
+        .strip_suffix("-rollback-")
+        .filter(|_| without_number != text);
+    numbered
+        .or_else(|| text.strip_suffix("-rollback"))
+        .unwrap_or(text)
+        .parse()
+        .ok()
 }
 
 /// Two suffixes of which one ends in `-` and the other: their tags could not be told apart.

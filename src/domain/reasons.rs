@@ -28,6 +28,8 @@ pub enum Ends {
     WaitsThenFails,
     /// It waits an hour, then it fails.
     WaitsAnHourThenFails,
+    /// No request ends with it: it says how the tags of an environment stand.
+    OfTags,
 }
 
 impl Ends {
@@ -39,6 +41,7 @@ impl Ends {
             Self::Waits => "waits",
             Self::WaitsThenFails => "waits 10 minutes, then failed",
             Self::WaitsAnHourThenFails => "waits, after 1 hour failed",
+            Self::OfTags => "condition TagsInSync of a policy",
         }
     }
 }
@@ -210,7 +213,7 @@ pub const REASONS: &[Reason] = &[
         word: "RegistryDenied",
         ends: Ends::WaitsThenFails,
         meaning: "The registry refuses the operator's credentials (401 or 403).",
-        advice: "Check the Secret that the policy names under credentials, and what that account may do.",
+        advice: "Check what the policy names under credentials, and what that account may do; the message has the registry's or cloud's own words.",
     },
     Reason {
         word: "RegistryUntrusted",
@@ -221,8 +224,8 @@ pub const REASONS: &[Reason] = &[
     Reason {
         word: "CredentialsMissing",
         ends: Ends::Waits,
-        meaning: "A Secret that the policy names is missing or malformed.",
-        advice: "Create or mend that Secret; the message says which.",
+        meaning: "A Secret or ServiceAccount that the policy names is missing, malformed or out of reach.",
+        advice: "Create or mend it; the message says which and how.",
     },
     Reason {
         word: "SigningKeyMissing",
@@ -235,6 +238,36 @@ pub const REASONS: &[Reason] = &[
         ends: Ends::Failed,
         meaning: "The request was deleted before anything was written.",
         advice: "",
+    },
+    Reason {
+        word: "TagsInSync",
+        ends: Ends::OfTags,
+        meaning: "Each tag of the environment names what the ledger says.",
+        advice: "",
+    },
+    Reason {
+        word: "NotCompared",
+        ends: Ends::OfTags,
+        meaning: "The tags have not been compared with the ledger yet.",
+        advice: "",
+    },
+    Reason {
+        word: "TagMoved",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has put a tag of the environment on another digest; status.artifacts[].drift has all of them.",
+        advice: "Find out who writes to the repository, then put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "TagMissing",
+        ends: Ends::OfTags,
+        meaning: "Somebody else has deleted a tag of the environment.",
+        advice: "Put it back: floe platform repair ENVIRONMENT.",
+    },
+    Reason {
+        word: "RecordMissing",
+        ends: Ends::OfTags,
+        meaning: "The manifest with the record of a promotion is gone from the registry.",
+        advice: "Bring it back from a backup of the registry: it cannot be made again.",
     },
 ];
 
@@ -422,6 +455,7 @@ mod tests {
         ];
         let ended_well: BTreeSet<&str> = ended_well.iter().map(Outcome::reason).collect();
         given.extend(&ended_well);
+        given.extend(super::super::drift::REASONS);
         let table: BTreeSet<&str> = REASONS.iter().map(|reason| reason.word).collect();
         assert_eq!(table, given);
         assert_eq!(table.len(), REASONS.len(), "a word is there twice");
@@ -432,6 +466,7 @@ mod tests {
                 Ends::Failed => (false, true, false),
                 Ends::Waits => (false, false, true),
                 Ends::WaitsThenFails | Ends::WaitsAnHourThenFails => (false, true, true),
+                Ends::OfTags => (false, false, false),
             };
             let found = (
                 ended_well.contains(word),

@@ -65,6 +65,7 @@ pub fn ledger(
         history,
         baselines,
         in_flight: None,
+        drift: Vec::new(),
     }
 }
 

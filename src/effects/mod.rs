@@ -3,8 +3,11 @@
 
 pub mod abandoned_claims;
 pub mod bounded;
+pub mod cleanup;
 pub mod clock;
+pub mod cloud;
 pub mod credentials;
+pub mod drift;
 pub mod events;
 pub mod fetch;
 pub mod gate_jobs;

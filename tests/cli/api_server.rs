@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 const PREFIX: &str = "/apis/promotion.floe.dev/v1alpha1/namespaces/space/";
+/// Lists of all namespaces.
+const EVERYWHERE: &str = "/apis/promotion.floe.dev/v1alpha1/";
 
 /// No command of these tests may take longer.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -26,12 +28,16 @@ const LONGEST: Duration = Duration::from_mins(1);
 pub(crate) struct World {
     pub(crate) policies: Vec<Value>,
     pub(crate) promotions: BTreeMap<String, Value>,
+    /// What reading a single policy gives, one after the other; then it is the one of the list.
+    pub(crate) policy_reads: Vec<Value>,
     /// Statuses that a watched promotion goes through, one after the other.
     pub(crate) script: Vec<Value>,
     /// A watched promotion is deleted when the script has ended.
     pub(crate) then_deleted: bool,
     /// Answers every request with this method and ending of the path: `(method, ending, code, reason, message)`.
     pub(crate) refusals: Vec<(Method, &'static str, u16, &'static str, &'static str)>,
+    /// ConfigMaps of consumers.
+    pub(crate) consumers: Vec<Value>,
     /// Bodies of POSTs.
     pub(crate) created: Vec<Value>,
 }
@@ -204,6 +210,15 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
         };
         return refuse(*code, reason, message, name);
     }
+    if path == "/api/v1/configmaps" && query.contains("labelSelector=promotion.floe.dev%2Fconsumer")
+    {
+        return list(&world.consumers);
+    }
+    match path.strip_prefix(EVERYWHERE) {
+        Some("environmentpolicies") => return list(&world.policies),
+        Some("promotions") => return list(&world.promotions.values().cloned().collect::<Vec<_>>()),
+        _ => {}
+    }
     let Some(what) = path.strip_prefix(PREFIX) else {
         return refuse(
             404,
@@ -221,6 +236,7 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
             let items = items.filter(|(key, _)| name.as_ref().is_none_or(|name| name == *key));
             list(&items.map(|(_, item)| item.clone()).collect::<Vec<_>>())
         }
+        (&Method::GET, Some(("environmentpolicies", name))) => read_policy(&mut world, name),
         (&Method::GET, Some((_, name))) => match world.promotions.get(name) {
             Some(found) => reply(200, found),
             None => refuse(404, "NotFound", "promotions not found", name),
@@ -232,6 +248,17 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
             "the command line does not do this",
             "",
         ),
+    }
+}
+
+fn read_policy(world: &mut World, name: &str) -> Response {
+    if !world.policy_reads.is_empty() {
+        return reply(200, &world.policy_reads.remove(0));
+    }
+    let mut policies = world.policies.iter();
+    match policies.find(|policy| policy["metadata"]["name"] == name) {
+        Some(found) => reply(200, found),
+        None => refuse(404, "NotFound", "environmentpolicies not found", name),
     }
 }
 

@@ -12,6 +12,8 @@ mod api_server;
 )]
 mod double;
 #[cfg(test)]
+mod gc;
+#[cfg(test)]
 mod look;
 #[cfg(test)]
 mod promote;
@@ -19,6 +21,8 @@ mod promote;
 mod publish;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod repair;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

@@ -20,6 +20,7 @@ async fn what_cannot_be_understood_is_exit_code_2_and_says_so_on_standard_error(
         "platform list --environment prod",
         "platform validate",
         "platform validate folder -o xml",
+        "platform repair dev prod",
     ] {
         let words: Vec<&str> = arguments.split_whitespace().collect();
         let ran = alone(&words).await;

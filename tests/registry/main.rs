@@ -8,10 +8,16 @@ mod auth;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod cleanup;
+#[cfg(test)]
+mod cloud;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 mod double;
+#[cfg(test)]
+mod drift;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -33,6 +39,8 @@ mod sigstore;
 mod tagging;
 #[cfg(test)]
 mod unpacking;
+#[cfg(test)]
+mod vendors;
 
 #[cfg(test)]
 use floe::domain::artifact::Tag;

@@ -26,9 +26,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 /// The files of `domain` that read and write the types of `api`.
 const DOORS: &[&str] = &[
+    "drift/",
     "plan.rs",
     "policy/",
     "request.rs",
+    "retention/",
     "record/",
     "rebuild.rs",
     "status/",

@@ -350,6 +350,7 @@ impl LedgerWord {
             history: history.into_iter().map(EntryFacts::into_status).collect(),
             baselines: Vec::new(),
             in_flight: None,
+            drift: Vec::new(),
         }]
     }
 }

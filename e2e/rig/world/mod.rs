@@ -2,6 +2,7 @@
 
 mod objects;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -158,6 +159,16 @@ impl World {
 
     /// Starts an operator and does not wait.
     pub fn start_operator(&self, identity: &str, leader_election: bool) -> Arc<Operator> {
+        self.start_operator_with(identity, leader_election, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_operator_with(
+        &self,
+        identity: &str,
+        leader_election: bool,
+        more: &[&str],
+    ) -> Arc<Operator> {
         let kubeconfig = self.folder.join("kubeconfig-operator");
         let content = self.rig.control_plane.kubeconfig(
             &format!("http://{}", self.api_front.address),
@@ -170,6 +181,7 @@ impl World {
             namespace: Some(self.namespace.clone()),
             leader_election,
             own_namespace: self.namespace.clone(),
+            more: more.iter().map(|&word| word.to_owned()).collect(),
             folder: self.folder.clone(),
         });
         self.proxy.clients.add(operator.clone());
@@ -178,6 +190,12 @@ impl World {
             .expect("no holder panics")
             .push(operator.clone());
         operator
+    }
+
+    /// Where the operator that was started last serves health and metrics.
+    pub fn health(&self) -> SocketAddr {
+        let operators = self.operators.lock().expect("no holder panics");
+        operators.last().expect("one was started").health
     }
 
     /// Another way to the registry, through the proxy as well.

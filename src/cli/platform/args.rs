@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::args::duration;
+
 const PLATFORM_HELP: &str = "\
 Environments are the EnvironmentPolicies of a namespace; a version moves between them by Promotions. These
 commands do nothing that kubectl could not do with the same kubeconfig and the same rights.
@@ -61,6 +63,8 @@ pub(in crate::cli) enum Verb {
     /// Check who signed what.
     #[command(subcommand)]
     Audit(AuditVerb),
+    Repair(RepairArguments),
+    Gc(GcArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,9 +84,8 @@ Examples:
   cosign verify-attestation --key floe.pub --insecure-ignore-tlog \\
     --type https://floe.dev/promotion/v1/prod registry.example/team/app@sha256:...")]
 pub(in crate::cli) struct AuditKeyArguments {
-    /// Namespace of the operator, where the keys lie.
-    #[arg(long, value_name = "NAMESPACE", default_value = "floe-system")]
-    pub(in crate::cli) operator_namespace: String,
+    #[command(flatten)]
+    pub(in crate::cli) keys: KeysArguments,
     /// Print the current key alone, in PEM.
     #[arg(long, conflicts_with = "new")]
     pub(in crate::cli) pem: bool,
@@ -143,17 +146,8 @@ pub(in crate::cli) struct PublishArguments {
     /// Push only; make no Promotion.
     #[arg(long)]
     pub(in crate::cli) no_promote: bool,
-    /// Certificate authority of the registry (PEM), besides those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) ca: Option<PathBuf>,
-    /// Folder of the docker configuration with the login; default: ~/.docker.
-    #[arg(
-        long,
-        env = "DOCKER_CONFIG",
-        hide_env_values = true,
-        value_name = "FOLDER"
-    )]
-    pub(in crate::cli) docker_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArguments,
     #[command(flatten)]
     pub(in crate::cli) request: RequestArguments,
     #[command(flatten)]
@@ -263,6 +257,22 @@ pub(in crate::cli) struct RequestArguments {
     pub(in crate::cli) name: Option<String>,
 }
 
+/// How a registry is reached from here.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RegistryArguments {
+    /// Certificate authority of the registry (PEM), besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) ca: Option<PathBuf>,
+    /// Folder of the docker configuration with the login; default: ~/.docker.
+    #[arg(
+        long,
+        env = "DOCKER_CONFIG",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
+    pub(in crate::cli) docker_config: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WaitArguments {
     /// Wait until the Promotion has ended; this is the default.
@@ -296,6 +306,78 @@ pub(in crate::cli) struct ListArguments {
     pub(in crate::cli) output: OutputArguments,
 }
 
+/// Put tags in the registry back where the ledger says that they belong.
+///
+/// floe watches over its tags and never moves one back by itself: a policy whose tags were moved or deleted by
+/// somebody else is TagsInSync=False. This command compares the tags with the ledger, shows what each of them names
+/// and what it would be set to, asks, and writes them with your own login, the one of `docker login`. Ledger and
+/// registry are read again right before each write, and nothing is written while a promotion writes.
+///
+/// The exit code is 0 when there is nothing to repair, 11 when a digest is gone from the registry, 14 when a promotion
+/// came in between, 15 when you say no.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform repair prod
+  floe platform repair prod --yes -o json
+  floe platform repair -n team")]
+pub(in crate::cli) struct RepairArguments {
+    /// Environment to repair, by name or alias; without it, all of the namespace.
+    pub(in crate::cli) environment: Option<String>,
+    /// Only this artifact.
+    #[arg(long)]
+    pub(in crate::cli) artifact: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+/// Show which old versions may be deleted from the registry, and delete them with --confirm.
+///
+/// The plan follows `retention` in the EnvironmentPolicies; an environment without it keeps everything. What any
+/// environment holds now, what a promotion works on, what a consumer pins, what latest-* names and every record
+/// stay in any case, and so does whatever is not known for certain. Tags are deleted first, then the manifests
+/// that nothing names any more; the bytes are an estimate, and the registry frees them when it collects its
+/// garbage.
+///
+/// Reads the EnvironmentPolicies, Promotions and consumers (ConfigMaps labelled promotion.floe.dev/consumer) of
+/// all namespaces. Who may not list the first two keeps bare tags and manifests; who may not list the consumers
+/// keeps everything. The login is the one of `docker login`, with the right to delete.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform gc
+  floe platform gc dev staging --artifact platform
+  floe platform gc --confirm -o json")]
+pub(in crate::cli) struct GcArguments {
+    /// Environments to clean up, by name or alias; default: all of the namespace.
+    #[arg(value_name = "ENVIRONMENT")]
+    pub(in crate::cli) environments: Vec<String>,
+    /// Only this artifact.
+    #[arg(long)]
+    pub(in crate::cli) artifact: Option<String>,
+    /// Delete what the plan says; it is made anew for this run.
+    #[arg(long)]
+    pub(in crate::cli) confirm: bool,
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArguments,
+    #[command(flatten)]
+    pub(in crate::cli) keys: KeysArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KeysArguments {
+    /// Namespace of the operator, where the keys of records lie.
+    #[arg(long, value_name = "NAMESPACE", default_value = "floe-system")]
+    pub(in crate::cli) operator_namespace: String,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OutputArguments {
     /// How the result is written to standard output; progress and errors go to standard error.
@@ -316,14 +398,4 @@ pub(in crate::cli) enum Format {
     Yaml,
     /// Names of objects only, as kubectl takes them.
     Name,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: kube::core::Duration = text
-        .parse()
-        .map_err(|_| "write it as in 90s, 10m or 1h30m".to_owned())?;
-    if parsed.is_negative() {
-        return Err("it must not be negative".to_owned());
-    }
-    Ok(parsed.into())
 }

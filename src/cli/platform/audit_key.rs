@@ -8,7 +8,6 @@ use super::failure::{Failure, Result};
 use super::present::{Present, present, table};
 use crate::cli::{ExitCode, output};
 use crate::domain::record::KeyRing;
-use crate::effects::keys::{self, Keys, NoKey};
 
 /// The answer of the command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,17 +29,12 @@ struct AuditKey {
 
 /// Runs the command.
 pub(super) async fn run(space: &Space, arguments: &AuditKeyArguments) -> Result<ExitCode> {
-    let (operator, name) = (&arguments.operator_namespace, &space.namespace);
-    let client = space.client();
+    let (operator, name) = (&arguments.keys.operator_namespace, &space.namespace);
     let ring = if arguments.new {
-        let made = keys::renew(client, operator, name);
-        space.limited("make", &object(name), made).await?
+        space.new_key(&arguments.keys).await?
     } else {
-        let keys = Keys::new(operator);
-        let read = keys.public(client, name);
-        space.limited("read", &object(name), read).await?
+        space.public_keys(&arguments.keys).await?
     };
-    let ring = ring.map_err(|none| failure(name, none))?;
     if ring.keys().is_empty() {
         return Err(Failure::new(
             ExitCode::Unexpected,
@@ -57,17 +51,6 @@ pub(super) async fn run(space: &Space, arguments: &AuditKeyArguments) -> Result<
         &AuditKeys::of(name, &ring),
         arguments.output.format,
     ))
-}
-
-fn object(namespace: &str) -> String {
-    format!("the keys of namespace '{namespace}'")
-}
-
-fn failure(namespace: &str, none: NoKey) -> Failure {
-    match none {
-        NoKey::Missing(why) => Failure::new(ExitCode::Unexpected, why),
-        NoKey::Api { source, .. } => Failure::api("read or write", &object(namespace), &source),
-    }
 }
 
 impl AuditKeys {

@@ -10,10 +10,12 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::args::ClusterArguments;
+use super::args::{ClusterArguments, KeysArguments};
 use super::failure::{Failure, Result, causes};
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::cli::{ExitCode, output};
+use crate::domain::record::KeyRing;
+use crate::effects::keys::{self, Keys};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -25,6 +27,15 @@ pub(super) struct Space {
     client: Client,
     /// Name of the namespace.
     pub(super) namespace: String,
+}
+
+/// Why not all objects of a kind are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unknown {
+    /// In a sentence.
+    pub(super) why: String,
+    /// The user may not list them.
+    pub(super) denied: bool,
 }
 
 /// The client for these arguments, and the namespace that they mean.
@@ -71,9 +82,25 @@ pub(super) async fn connect(arguments: &ClusterArguments) -> Result<Space> {
 }
 
 impl Space {
-    /// The client, for what is not in this namespace.
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    /// The public keys of this namespace's records.
+    pub(super) async fn public_keys(&self, keys: &KeysArguments) -> Result<KeyRing> {
+        let object = self.keys_object();
+        let keys = Keys::new(&keys.operator_namespace);
+        let reading = keys.public(&self.client, &self.namespace);
+        let found = self.limited("read", &object, reading).await?;
+        found.map_err(|none| Failure::no_key("read", &object, none))
+    }
+
+    /// Gives this namespace a new key for its records.
+    pub(super) async fn new_key(&self, keys: &KeysArguments) -> Result<KeyRing> {
+        let object = self.keys_object();
+        let making = keys::renew(&self.client, &keys.operator_namespace, &self.namespace);
+        let made = self.limited("make", &object, making).await?;
+        made.map_err(|none| Failure::no_key("make", &object, none))
+    }
+
+    fn keys_object(&self) -> String {
+        format!("the keys of records of namespace '{}'", self.namespace)
     }
 
     /// The promotions of this namespace.
@@ -113,6 +140,20 @@ impl Space {
         }
     }
 
+    /// The policy of this name as it is now, when there is one.
+    pub(super) async fn policy(&self, name: &str) -> Result<Option<EnvironmentPolicy>> {
+        let object = format!(
+            "EnvironmentPolicy '{name}' in namespace '{}'",
+            self.namespace
+        );
+        let policies: Api<EnvironmentPolicy> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        let found = self
+            .limited("read", &object, policies.get_opt(name))
+            .await?;
+        found.map_err(|error| Failure::api("read", &object, &error))
+    }
+
     /// Creates a promotion; `None` when there is one of this name already.
     pub(super) async fn create(&self, promotion: &Promotion) -> Result<Option<Promotion>> {
         let object = self.named(&promotion.name_any());
@@ -126,6 +167,55 @@ impl Space {
             Ok(promotion) => Ok(Some(promotion)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(error) => Err(Failure::api("create", &object, &error)),
+        }
+    }
+
+    /// The objects of a kind in all namespaces; when they are not all known, why: the user may not list them, or
+    /// one is malformed.
+    pub(super) async fn everywhere<K>(
+        &self,
+        kinds: &str,
+        labels: Option<&str>,
+    ) -> Result<std::result::Result<Vec<K>, Unknown>>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
+        let object = format!("the {kinds} of all namespaces");
+        let mut parameters = ListParams::default().limit(PAGE);
+        parameters.label_selector = labels.map(str::to_owned);
+        let mut found = Vec::new();
+        loop {
+            let page = match self.limited("list", &object, api.list(&parameters)).await? {
+                Ok(page) => page,
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    return Ok(Err(Unknown {
+                        why: format!("you may not list {object}"),
+                        denied: true,
+                    }));
+                }
+                Err(error) => return Err(Failure::api("list", &object, &error)),
+            };
+            for guard in page.items {
+                match guard.0 {
+                    Ok(item) => found.push(item),
+                    Err(malformed) => {
+                        let meta = malformed.metadata;
+                        let why = format!(
+                            "{} '{}/{}' is malformed: {}",
+                            K::kind(&()),
+                            meta.namespace.as_deref().unwrap_or_default(),
+                            meta.name.as_deref().unwrap_or_default(),
+                            malformed.error
+                        );
+                        return Ok(Err(Unknown { why, denied: false }));
+                    }
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(Ok(found)),
+            }
         }
     }
 
@@ -167,7 +257,7 @@ impl Space {
     }
 
     /// Waits for an answer, within the time limit of one request.
-    pub(super) async fn limited<T>(
+    async fn limited<T>(
         &self,
         action: &str,
         object: &str,

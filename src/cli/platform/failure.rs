@@ -3,6 +3,7 @@
 use kube::core::Status;
 
 use crate::cli::ExitCode;
+use crate::effects::keys::NoKey;
 use crate::effects::registry::{ErrorKind, RegistryError, TagRefusal};
 
 /// A command that did not do what it should.
@@ -102,6 +103,14 @@ impl Failure {
                 ExitCode::Unexpected,
                 format!("cannot {action} {object}: the API server says {code}: {said}"),
             ),
+        }
+    }
+
+    /// There is no key, or it could not be read or made.
+    pub(super) fn no_key(action: &str, object: &str, none: NoKey) -> Self {
+        match none {
+            NoKey::Missing(why) => Self::new(ExitCode::Unexpected, why),
+            NoKey::Api { source, .. } => Self::api(action, object, &source),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::args::PublishArguments;
+use super::args::RegistryArguments;
 use super::failure::{Failure, Result};
 use crate::api::ArtifactSource;
 use crate::domain::artifact::Repository;
@@ -22,7 +22,7 @@ struct Helpers {
 pub(in crate::cli) async fn access(
     source: &ArtifactSource,
     repository: &Repository,
-    arguments: &PublishArguments,
+    arguments: &RegistryArguments,
 ) -> Result<Access> {
     let (ca, docker_config) = (arguments.ca.as_deref(), arguments.docker_config.as_deref());
     access_to(repository, source.plain_http, ca, docker_config).await

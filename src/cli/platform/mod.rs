@@ -7,6 +7,7 @@ mod detail;
 pub(super) mod failure;
 mod files;
 mod gate_block;
+mod gc;
 mod list;
 pub(super) mod login;
 mod overview;
@@ -15,6 +16,8 @@ pub(super) mod present;
 mod progress;
 mod promote;
 mod publish;
+mod repair;
+mod repair_plan;
 mod request;
 mod status;
 mod validate;
@@ -55,5 +58,7 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         Verb::Audit(AuditVerb::Key(arguments)) => {
             audit_key::run(&connect(&cluster).await?, &arguments).await
         }
+        Verb::Repair(arguments) => repair::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Gc(arguments) => gc::run(&connect(&cluster).await?, &arguments).await,
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::view::{PromotionView, ended, replicas_behind};
 use crate::api::{
-    ArtifactSource, ConditionType, EnvironmentPolicy, LedgerEntry, Promotion, find_condition,
+    ArtifactSource, ConditionType, Drift, EnvironmentPolicy, LedgerEntry, Promotion, find_condition,
 };
+use crate::domain::drift::{NOT_COMPARED, advice, sentence};
 
 /// The answer of `floe platform status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +39,12 @@ pub(super) struct Row {
     /// What is wrong with the policy, when something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<String>,
+    /// Whether its tags name what the ledger says: `True`, `False` or `Unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tags_in_sync: Option<String>,
+    /// What does not, or why nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) drift: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +133,8 @@ impl Row {
             artifact: source.name.clone(),
             repository: source.repository.clone(),
             problem: problem(policy),
+            tags_in_sync: tags_in_sync(policy).map(|condition| condition.status.clone()),
+            drift: drift(policy, &source.name),
             version: current.map(|entry| entry.version.clone()),
             digest: current.map(|entry| entry.digest.clone()),
             promoted_at: current.map(|entry| entry.promoted_at.0),
@@ -185,6 +195,30 @@ fn problem(policy: &EnvironmentPolicy) -> Option<String> {
         Some(ready) if ready.status == "True" => None,
         Some(ready) => Some(format!("{}: {}", ready.reason, ready.message)),
     }
+}
+
+fn tags_in_sync(policy: &EnvironmentPolicy) -> Option<&Condition> {
+    let conditions = &policy.status.as_ref()?.conditions;
+    find_condition(conditions, ConditionType::TagsInSync)
+}
+
+/// What is out of sync of this artifact, and what to do; for what nobody knows, why not.
+fn drift(policy: &EnvironmentPolicy, artifact: &str) -> Vec<String> {
+    let standing = tags_in_sync(policy);
+    let unknown =
+        standing.filter(|standing| standing.status == "Unknown" && standing.reason != NOT_COMPARED);
+    let unknown = unknown.map(|unknown| format!("{}: {}", unknown.reason, unknown.message));
+    let ledgers = policy.status.iter().flat_map(|status| &status.artifacts);
+    let drift: Vec<Drift> = ledgers
+        .filter(|ledger| ledger.name == artifact)
+        .flat_map(|ledger| ledger.drift.clone())
+        .collect();
+    let differ = drift
+        .iter()
+        .map(|one| format!("{}: {}", one.reason, sentence(one)));
+    let space = policy.namespace().unwrap_or_default();
+    let advice = (!drift.is_empty()).then(|| advice(&drift, &policy.name_any(), &space));
+    unknown.into_iter().chain(differ).chain(advice).collect()
 }
 
 /// Something newer says more than this failure: another try, or a later promotion into the environment.

@@ -47,6 +47,21 @@ impl Overview {
             Some(format!("environment '{}': {problem}\n", row.environment))
         });
         sections.extend(problems);
+        let mut drift: Vec<String> = self
+            .environments
+            .iter()
+            .filter(|row| !row.drift.is_empty())
+            .map(|row| {
+                format!(
+                    "environment '{}': {}\n",
+                    row.environment,
+                    row.drift.join("\n  ")
+                )
+            })
+            .collect();
+        // What nobody knows about a whole environment is said once.
+        drift.dedup();
+        sections.extend(drift);
         if !self.pending.is_empty() {
             let since = |view: &PromotionView| view.waiting_since.or(view.created_at);
             let rows = promotions_table(&self.pending, "FOR", now, since);

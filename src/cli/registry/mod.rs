@@ -73,7 +73,7 @@ fn not_there(artifact: &Named) -> Failure {
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 fn failed(error: RegistryError) -> Failure {
     match error.kind() {
-        ErrorKind::Denied => {
+        ErrorKind::Denied | ErrorKind::NoCredentials => {
             let host = error.subject().split('/').next().unwrap_or_default();
             Failure::new(
                 ExitCode::NotAuthorized,

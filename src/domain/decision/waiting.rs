@@ -120,7 +120,8 @@ pub enum TroubleKind {
     RegistryDenied,
     /// Its certificate is not trusted.
     RegistryUntrusted,
-    /// The Secret with the credentials or the certificate authority is missing or malformed.
+    /// The Secret or ServiceAccount with the credentials, or the Secret with the certificate authority, is missing
+    /// or malformed.
     CredentialsMissing,
     /// The key that signs the records of the namespace is gone or malformed.
     SigningKeyMissing,
@@ -142,10 +143,10 @@ impl TroubleKind {
         match self {
             Self::RegistryUnavailable => "nothing to do if it comes back",
             Self::RegistryDenied => {
-                "check the Secret of the policy's credentials, and the rights of that account"
+                "check the policy's credentials, and the rights of that account"
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
-            Self::CredentialsMissing => "create or mend what it names",
+            Self::CredentialsMissing => "create or mend what is named",
             Self::SigningKeyMissing => {
                 "put the Secret back from a backup, or give the namespace a new key (floe platform audit key --new)"
             }

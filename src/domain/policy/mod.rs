@@ -1,5 +1,6 @@
 //! Environments: policies as checked values.
 
+pub mod cloud;
 mod gate_rule;
 mod signature_rule;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
 use super::replicas::Replica;
+use super::retention::Retention;
 use crate::api;
 pub use crate::api::{OnFailure, SignatureMode, Verification, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
@@ -48,6 +50,8 @@ pub struct Environment {
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
     pub version_order: VersionOrder,
+    /// Which old versions may be deleted; none: no version.
+    pub retention: Option<Retention>,
     /// Why the policy cannot be used, when it cannot.
     pub problem: Option<String>,
     /// Ledger by artifact; an artifact without entry has not been looked up in the registry yet.
@@ -184,6 +188,9 @@ impl Environment {
         for artifact in &spec.artifacts {
             match artifact.repository.parse() {
                 Ok(repository) => {
+                    if let Err(why) = cloud::fits(artifact.credentials.as_ref(), &repository) {
+                        problem = Some(format!("artifact '{}': {why}", artifact.name));
+                    }
                     artifacts.insert(artifact.name.clone(), repository);
                 }
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),
@@ -215,6 +222,11 @@ impl Environment {
                 Err(why) => problem = Some(format!("gate '{}': {why}", gate.name)),
             }
         }
+        let retention = spec.retention.as_ref().map(Retention::of).transpose();
+        let retention = retention.unwrap_or_else(|why| {
+            problem = Some(format!("retention: {why}"));
+            None
+        });
         Self {
             generation: policy.metadata.generation.unwrap_or_default(),
             policy_digest: digest_of(spec),
@@ -226,6 +238,7 @@ impl Environment {
             signature,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
+            retention,
             problem,
             ledger: policy
                 .status
@@ -337,6 +350,8 @@ fn replicas_of(
             let repository: Repository = source
                 .repository
                 .parse()
+                .map_err(|why| format!("{what}: {why}"))?;
+            cloud::fits(source.credentials.as_ref(), &repository)
                 .map_err(|why| format!("{what}: {why}"))?;
             if replicas.iter().any(|known| known.name == source.name) {
                 return Err(format!("{what} is listed twice"));

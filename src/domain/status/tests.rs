@@ -362,3 +362,58 @@ fn replicas_are_told_of_and_read_back_as_they_were_stored() {
     assert!(without.replicas.is_empty());
     assert!(find_condition(&without.conditions, ConditionType::Replicated).is_none());
 }
+
+#[test]
+fn what_the_signatures_say_is_shown_read_back_and_kept_once_the_record_says_it() {
+    let asks = |mode: &str, key: &str| {
+        let mut policy = policy(&[]);
+        policy.spec.signature = serde_json::from_value(serde_json::json!({
+            "mode": mode, "keys": [{ "configMapName": "keys", "key": key }],
+        }))
+        .unwrap();
+        observed(&policy)
+    };
+    let said = |observed: &Observed, before: &PromotionStatus, stage: Stage| {
+        let decision = Decision::act(stage, Vec::new());
+        status_of(before, 1, observed, &decision, at(30))
+    };
+    let verified = |status: &PromotionStatus| {
+        let shown = condition(status, ConditionType::SourceVerified);
+        (shown.status, shown.reason)
+    };
+    let (yes, no) = ("True".to_owned(), "False".to_owned());
+    let mut observed = asks("Warn", "a.pub");
+    let first = said(&observed, &PromotionStatus::default(), Stage::Gating);
+    assert_eq!(
+        verified(&first),
+        ("Unknown".to_owned(), "NotYet".to_owned())
+    );
+    let environment = observed.environments.get("dev").unwrap();
+    let rule = environment.signature.as_ref().unwrap().digest.clone();
+    let mut verdict = crate::domain::signature::Verdict::default();
+    observed.signature = Some(verdict.observed(rule.clone()));
+    let bad = said(&observed, &first, Stage::Gating);
+    assert_eq!(verified(&bad), (no, "SignatureInvalid".to_owned()));
+    assert_eq!(stored_signature(&bad), observed.signature);
+    verdict.counts("alice".to_owned());
+    observed.signature = Some(verdict.observed(rule));
+    let intent = Intent {
+        decided_at: Time(at(20)),
+        policy: PolicyRef {
+            generation: 3,
+            digest: String::new(),
+        },
+        previous: None,
+        replicas: Vec::new(),
+        operator_version: String::new(),
+        operator_instance: String::new(),
+    };
+    let good = with_intent(&bad, 1, &observed, intent, at(25));
+    assert_eq!(verified(&good), (yes, "Done".to_owned()));
+    let mut changed = asks("Enforce", "b.pub");
+    changed.signature.clone_from(&observed.signature);
+    let gating = said(&changed, &good, Stage::Gating);
+    assert_eq!(gating.signature, None, "a verdict under other keys");
+    let recording = said(&changed, &good, Stage::Recording);
+    assert_eq!(recording.signature, good.signature);
+}

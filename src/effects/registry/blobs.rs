@@ -211,7 +211,8 @@ impl Registry {
         };
         let filled = session.fill(bytes.clone()).await;
         if filled.is_err() {
-            session.cancel().await;
+            // Rare, and large: not a part of every upload's future.
+            Box::pin(session.cancel()).await;
         }
         filled
     }

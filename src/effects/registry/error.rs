@@ -79,6 +79,9 @@ pub enum Problem {
         /// Digest that the registry names instead; `None` when there is nothing.
         found: Option<Digest>,
     },
+    /// The registry said "deleted", and it is still there.
+    #[error("the registry says that it is deleted, and it is still there")]
+    StillThere,
     /// The registry understood the request and refused it.
     #[error("the registry refuses ({status} {code}): {message}")]
     Refused {
@@ -117,6 +120,8 @@ pub enum ErrorKind {
     Unsupported,
     /// See [`Problem::NotWhatWasWritten`].
     NotWhatWasWritten,
+    /// See [`Problem::StillThere`].
+    StillThere,
     /// See [`Problem::Refused`].
     Refused,
     /// See [`Problem::Local`].
@@ -135,6 +140,7 @@ impl ErrorKind {
             Self::TooLarge => "RegistryTooLarge",
             Self::Unsupported => "RegistryUnsupported",
             Self::NotWhatWasWritten => "RegistryNotWhatWasWritten",
+            Self::StillThere => "RegistryStillThere",
             Self::Refused => "RegistryRefused",
             Self::Local => "RegistryLocal",
         }
@@ -165,6 +171,7 @@ impl RegistryError {
             Problem::TooLarge { .. } => ErrorKind::TooLarge,
             Problem::Unsupported { .. } => ErrorKind::Unsupported,
             Problem::NotWhatWasWritten { .. } => ErrorKind::NotWhatWasWritten,
+            Problem::StillThere => ErrorKind::StillThere,
             Problem::Refused { .. } => ErrorKind::Refused,
             Problem::Local { .. } => ErrorKind::Local,
         }
@@ -230,7 +237,7 @@ pub enum TagRefusal {
 }
 
 impl Problem {
-    pub(super) fn unavailable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unavailable(why: impl Into<String>) -> Self {
         Self::Unavailable {
             why: why.into(),
             retry_after: None,
@@ -238,19 +245,19 @@ impl Problem {
         }
     }
 
-    pub(super) fn denied(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn denied(why: impl Into<String>) -> Self {
         Self::Denied { why: why.into() }
     }
 
-    pub(super) fn untrusted(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn untrusted(why: impl Into<String>) -> Self {
         Self::Untrusted { why: why.into() }
     }
 
-    pub(super) fn unreadable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unreadable(why: impl Into<String>) -> Self {
         Self::Unreadable { why: why.into() }
     }
 
-    pub(super) fn unsupported(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unsupported(why: impl Into<String>) -> Self {
         Self::Unsupported { why: why.into() }
     }
 }

@@ -11,7 +11,7 @@ use super::error::{Problem, RegistryError};
 use super::manifest::{ManifestHead, ManifestType, RawManifest, Reference};
 use super::transport::Call;
 use super::{Registry, named};
-use crate::domain::artifact::{Algorithm, Digest, Repository};
+use crate::domain::artifact::{Algorithm, Digest, Repository, Tag};
 
 /// Largest manifest that is read or written, in bytes.
 pub const LARGEST_MANIFEST: u64 = 4 * 1024 * 1024;
@@ -133,6 +133,31 @@ impl Registry {
             size: length.and_then(|text| text.parse().ok()),
             digest,
         }))
+    }
+
+    /// The digest that a tag names, whatever kind of manifest that is; `None` = there is no such tag
+    /// (clean 404).
+    ///
+    /// # Errors
+    /// As [`Registry::get_manifest`] where the registry does not say the digest by itself.
+    pub async fn named_by(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let reference = Reference::from(tag);
+        let call = self.manifest_call("look up", Method::HEAD, repository, &reference)?;
+        let answer = self.inner.send(call).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return answer.absent(&ABSENT_CODES).await.map(|()| None),
+            _ => return Err(answer.refusal().await),
+        }
+        if let Some(digest) = content_digest(&answer)? {
+            return Ok(Some(digest));
+        }
+        let manifest = self.get_manifest(repository, &reference).await?;
+        Ok(manifest.map(|manifest| manifest.digest().clone()))
     }
 
     /// Writes the bytes of `manifest` under `reference`. For tags use [`Registry::tag`] or

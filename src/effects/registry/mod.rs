@@ -25,10 +25,11 @@ mod blobs;
 mod cache;
 mod challenge;
 mod copy;
+mod deletion;
 mod dockerconfig;
 mod error;
 mod fallback;
-mod guard;
+pub(in crate::effects) mod guard;
 mod links;
 mod manifest;
 mod manifests;
@@ -47,12 +48,13 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Url};
 use tokio::time::Instant;
 
-pub use access::{Access, Limits, Login};
+pub use access::{Access, Limits, Login, LoginSource};
 pub use cache::ManifestCache;
 pub use copy::{
     CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
     missing_from, tree,
 };
+pub use deletion::DeleteReceipt;
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};
 pub use manifest::{
@@ -184,6 +186,7 @@ impl Registry {
         Scope {
             name: self.name(repository),
             push,
+            delete: false,
             mount_from: None,
         }
     }

@@ -186,7 +186,12 @@ impl Registry {
         Ok(())
     }
 
-    fn referrers_call(&self, repository: &Repository, subject: &Digest, url: &Url) -> Call {
+    pub(super) fn referrers_call(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        url: &Url,
+    ) -> Call {
         Call {
             action: "list the referrers",
             subject: format!("{repository}@{subject}"),

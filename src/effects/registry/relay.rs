@@ -10,15 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Request, Response, StatusCode};
+use reqwest::{Body, Request, Response};
 use tokio::time::Instant;
 
 use super::answer::next_chunk;
 use super::blobs::OpenBlob;
 use super::error::{Problem, RegistryError};
-use super::pace;
-use super::transport::send_problem;
+use super::transport::{Sent, send_problem};
 use super::upload::{OCTETS, Session};
+use super::{Inner, pace};
 use crate::domain::artifact::{Digest, Hashing};
 
 /// Tells transfers that run side by side to end because one of them failed.
@@ -122,17 +122,21 @@ impl Session {
             return Err(source_error(problem));
         }
         let response = sent.map_err(|problem| call.error(problem))?;
-        if response.status() == StatusCode::UNAUTHORIZED
-            && inner
-                .challenged(response.headers(), &call.scope, &credential)
-                .map_err(|problem| call.error(problem))?
+        if inner
+            .refused(&response, &call.scope, &credential)
+            .await
+            .map_err(|problem| call.error(problem))?
         {
             return Err(call.error(Problem::unavailable(
                 "the registry wants new credentials in the middle of it",
             )));
         }
         let retry_after = pace::retry_after(response.headers());
-        let answer = inner.judge(call, response, deadline, retry_after).await?;
+        let sent = Sent {
+            deadline,
+            secrets: credential.secrets(inner.login.as_ref()),
+        };
+        let answer = Inner::judge(call, response, sent, retry_after).await?;
         if answer.status().is_success() && !progress.complete.load(Ordering::Acquire) {
             let why = "it answers that all is written before it has all of it";
             return Err(answer.error(Problem::unreadable(why)));

@@ -9,7 +9,7 @@ use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use tokio::time::Instant;
 
 use super::answer::{Answer, error_words};
-use super::auth::Scope;
+use super::auth::{Scope, Secrets};
 use super::error::{Problem, RegistryError};
 use super::{Inner, guard, pace};
 
@@ -92,10 +92,10 @@ impl Inner {
                 .map_err(|problem| call.error(problem))?;
             let status = response.status();
             tracing::debug!(method = %call.method, url = guard::redacted(&call.url), %status);
-            if status == StatusCode::UNAUTHORIZED
-                && self
-                    .challenged(response.headers(), &call.scope, &credential)
-                    .map_err(|problem| call.error(problem))?
+            if self
+                .refused(&response, &call.scope, &credential)
+                .await
+                .map_err(|problem| call.error(problem))?
             {
                 continue;
             }
@@ -109,7 +109,11 @@ impl Inner {
                 pace::wait(wait).await;
                 continue;
             }
-            return self.judge(call, response, deadline, asked_to_wait).await;
+            let sent = Sent {
+                deadline,
+                secrets: credential.secrets(self.login.as_ref()),
+            };
+            return Self::judge(call, response, sent, asked_to_wait).await;
         }
         Err(call.error(Problem::unavailable(
             "the registry keeps asking for another try",
@@ -118,14 +122,14 @@ impl Inner {
 
     /// Turns the answers that mean the same for every call into errors.
     pub(super) async fn judge(
-        &self,
         call: Call,
         response: Response,
-        deadline: Instant,
+        sent: Sent,
         retry_after: Option<Duration>,
     ) -> Result<Answer, RegistryError> {
+        let Sent { deadline, secrets } = sent;
         let status = response.status();
-        let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let denied = is_denied(status);
         let unavailable = status.is_server_error()
             || matches!(
                 status,
@@ -135,17 +139,16 @@ impl Inner {
             let Call {
                 action, subject, ..
             } = call;
-            let login = self.login.clone();
             return Ok(Answer {
                 action,
                 subject,
                 response,
                 deadline,
-                login,
+                secrets,
             });
         }
         let ambiguous = call.writes() && status != StatusCode::TOO_MANY_REQUESTS;
-        let words = error_words(response, deadline, self.login.as_ref()).await;
+        let words = error_words(response, deadline, &secrets).await;
         let why = format!("the registry answers {status}{}", words.suffix());
         Err(call.error(if denied {
             Problem::denied(why)
@@ -177,6 +180,16 @@ pub(super) async fn send_within(
     }
 }
 
+/// What is known of a request when its answer comes.
+pub(super) struct Sent {
+    pub deadline: Instant,
+    pub secrets: Secrets,
+}
+
+pub(super) fn is_denied(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
 fn is_busy(status: StatusCode) -> bool {
     matches!(
         status,
@@ -198,7 +211,7 @@ pub(super) fn send_problem(error: reqwest::Error, writes: bool) -> Problem {
         return Problem::untrusted(format!("its certificate is not trusted: {tls}"));
     }
     Problem::Unavailable {
-        why: chain(&error),
+        why: guard::chain(&error),
         retry_after: None,
         ambiguous: writes && !error.is_connect() && !error.is_builder(),
     }
@@ -220,19 +233,4 @@ fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
         };
     }
     None
-}
-
-/// The message with all of its causes.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words.push_str(": ");
-            words.push_str(&cause_words);
-        }
-        next = cause.source();
-    }
-    guard::shortened(&words, 300)
 }

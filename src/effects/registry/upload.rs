@@ -169,7 +169,9 @@ impl Session {
             return;
         }
         for _ in 0..MOST_CANCELS {
-            let delete = self.call(Method::DELETE, self.url.clone());
+            let mut delete = self.call(Method::DELETE, self.url.clone());
+            // distribution wants this right also for an upload of one's own.
+            (delete.scope.push, delete.scope.delete) = (false, true);
             match self.registry.inner.send(delete).await {
                 Ok(answer) if answer.status().is_success() => return,
                 Ok(answer) if answer.status() == StatusCode::NOT_FOUND => return,

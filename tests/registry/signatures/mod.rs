@@ -119,11 +119,7 @@ impl Beside {
                 .unwrap();
         made.as_object_mut().unwrap().remove("subject");
         let manifest = RawManifest::new(made.to_string().into_bytes(), ManifestType::OciManifest);
-        self.put(Some(&self.signature_tag()), &manifest);
-    }
-
-    fn signature_tag(&self) -> String {
-        digest().signature_tag().to_string()
+        self.put(Some(digest().signature_tag().as_str()), &manifest);
     }
 
     async fn verdict(&self, trust: &Trust) -> Result<Verdict, RegistryError> {

@@ -33,6 +33,20 @@ pub(crate) enum Auth {
     Bearer,
 }
 
+/// What the registry deletes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// A tag alone, and a manifest with every tag that names it, as distribution 3 does.
+    #[default]
+    Each,
+    /// Manifests only, as distribution 2.8 does.
+    NoTags,
+    /// Nothing: it is not switched on.
+    Nothing,
+    /// A manifest with every tag that names it, also when it is asked for a tag.
+    Everything,
+}
+
 /// What kind of registry it is.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
@@ -45,6 +59,7 @@ pub(crate) struct Options {
     pub(crate) tls: bool,
     pub(crate) immutable_tags: bool,
     pub(crate) redirect_blobs: bool,
+    pub(crate) deletion: Deletion,
     /// As ECR answered for long: 405 for a manifest with a subject.
     pub(crate) no_subjects: bool,
     /// Opens an upload instead of mounting.

@@ -1,6 +1,7 @@
 //! What the registry double holds, and how an honest registry answers from it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
@@ -8,7 +9,7 @@ use base64::Engine as _;
 use floe::domain::artifact::{Algorithm, Digest};
 use serde_json::{Value, json};
 
-use super::{Auth, Options};
+use super::{Auth, Deletion, Options};
 
 pub(crate) const USER: &str = "robot";
 pub(crate) const PASSWORD: &str = "hunter2-s3cret";
@@ -24,6 +25,12 @@ pub(crate) struct Logged {
 
 pub(crate) struct Store {
     pub(crate) options: Options,
+    /// User and password that are let in; the password is the identity token too.
+    pub(crate) login: Arc<Mutex<(String, String)>>,
+    /// The token service takes user and password by GET.
+    pub(crate) tokens_by_get: bool,
+    /// The token service takes what OAuth 2 has, by POST.
+    pub(crate) tokens_by_post: bool,
     pub(crate) origin: String,
     pub(crate) manifests: HashMap<(String, String), (Bytes, String)>,
     pub(crate) tags: BTreeMap<(String, String), String>,
@@ -43,6 +50,9 @@ impl Store {
     pub(crate) fn new(options: Options, origin: String) -> Self {
         Self {
             options,
+            login: Arc::new(Mutex::new((USER.to_owned(), PASSWORD.to_owned()))),
+            tokens_by_get: true,
+            tokens_by_post: true,
             origin,
             manifests: HashMap::new(),
             tags: BTreeMap::new(),
@@ -65,7 +75,7 @@ impl Store {
         body: &Bytes,
     ) -> Reply {
         if path == "/token" {
-            return self.token(query, headers);
+            return self.token(method, query, headers, body);
         }
         if let Some(digest) = path.strip_prefix("/storage/") {
             return match self.blobs.iter().find(|((_, known), _)| known == digest) {
@@ -82,6 +92,7 @@ impl Store {
         match (kind, method.as_str()) {
             ("manifests", "GET" | "HEAD") => self.read_manifest(&name, &rest),
             ("manifests", "PUT") => self.write_manifest(&name, &rest, headers, body),
+            ("manifests", "DELETE") => self.delete_manifest(&name, &rest),
             ("uploads", "POST") if self.mounted(&name, query, headers) => {
                 reply(StatusCode::CREATED, &[], Bytes::new())
             }
@@ -117,11 +128,30 @@ impl Store {
         }
     }
 
-    fn token(&mut self, query: &str, headers: &HeaderMap) -> Reply {
-        if headers.get(header::AUTHORIZATION) != Some(&basic().parse().unwrap()) {
+    fn token(&mut self, method: &Method, query: &str, headers: &HeaderMap, body: &Bytes) -> Reply {
+        let by_post = method == Method::POST;
+        if (by_post && !self.tokens_by_post) || (!by_post && !self.tokens_by_get) {
+            return reply(StatusCode::METHOD_NOT_ALLOWED, &[], Bytes::new());
+        }
+        let query: &[u8] = if by_post { body } else { query.as_bytes() };
+        let asked: HashMap<String, String> =
+            url::form_urlencoded::parse(query).into_owned().collect();
+        let given = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
+        let login = self.login.lock().unwrap().clone();
+        let (user, password) = (login.0.as_str(), login.1.as_str());
+        let let_in = match (by_post, given("grant_type")) {
+            (false, _) => {
+                headers.get(header::AUTHORIZATION) == Some(&basic(&login).parse().unwrap())
+            }
+            (true, "refresh_token") => given("refresh_token") == password,
+            (true, "password") => given("username") == user && given("password") == password,
+            (true, _) => false,
+        };
+        if !let_in {
             return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "who are you");
         }
-        let scopes = url::form_urlencoded::parse(query.as_bytes())
+        assert_eq!(given("service"), "double");
+        let scopes = url::form_urlencoded::parse(query)
             .filter(|(key, _)| key == "scope")
             .map(|(_, value)| value.into_owned());
         let scope = scopes.collect::<Vec<_>>().join(" ");
@@ -140,15 +170,20 @@ impl Store {
         let sent = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
-        let writes = method != Method::GET && method != Method::HEAD;
         let challenge = match self.options.auth {
             Auth::None => return None,
-            Auth::Basic if sent == Some(basic().as_str()) => return None,
+            Auth::Basic if sent == Some(basic(&self.login.lock().unwrap()).as_str()) => {
+                return None;
+            }
             Auth::Basic => "Basic realm=\"floe\"".to_owned(),
             Auth::Bearer => {
                 let token = sent.and_then(|sent| sent.strip_prefix("Bearer "));
                 let scope = token.and_then(|token| self.tokens.get(token));
-                let actions = if writes { "pull,push" } else { "pull" };
+                let actions = match method.as_str() {
+                    "GET" | "HEAD" => "pull",
+                    "DELETE" => "pull,delete",
+                    _ => "pull,push",
+                };
                 let wanted = format!("repository:{name}:{actions}");
                 if scope.is_some_and(|scope| scope.starts_with(&wanted)) {
                     return None;
@@ -245,6 +280,36 @@ impl Store {
                 .insert("oci-subject", subject.parse().unwrap());
         }
         answer
+    }
+
+    fn delete_manifest(&mut self, name: &str, reference: &str) -> Reply {
+        let key = (name.to_owned(), reference.to_owned());
+        let is_tag = !reference.starts_with("sha256:");
+        match (self.options.deletion, is_tag) {
+            (Deletion::Nothing, _) | (Deletion::NoTags, true) => {
+                return error(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "UNSUPPORTED",
+                    "The operation is unsupported.",
+                );
+            }
+            (Deletion::Each, true) => {
+                if self.tags.remove(&key).is_none() {
+                    return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "unknown tag");
+                }
+            }
+            (_, _) => {
+                let digest = self.tags.get(&key).cloned();
+                let digest = digest.unwrap_or_else(|| reference.to_owned());
+                let manifest = (name.to_owned(), digest.clone());
+                if self.manifests.remove(&manifest).is_none() {
+                    return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "unknown");
+                }
+                self.tags
+                    .retain(|(place, _), named| place != name || *named != digest);
+            }
+        }
+        reply(StatusCode::ACCEPTED, &[], Bytes::new())
     }
 
     /// As distribution does: everything that a manifest lists has to be there, but not its
@@ -441,8 +506,8 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     )
 }
 
-fn basic() -> String {
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+fn basic((user, password): &(String, String)) -> String {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Basic {pair}")
 }
 

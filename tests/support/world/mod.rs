@@ -206,6 +206,7 @@ impl World {
             history: history.clone(),
             baselines: Vec::new(),
             in_flight: None,
+            drift: Vec::new(),
         };
         self.ledgers.insert(self.to.clone(), rebuilt);
     }

@@ -142,6 +142,7 @@ fn jobs_of(policy: &EnvironmentPolicy) -> BTreeMap<String, Value> {
                 from: None,
                 to: environment.name.clone(),
                 credentials_secret: None,
+                cloud_account: None,
                 ca_secret: None,
                 plain_http: source.plain_http,
                 operator_image: "floe:1".to_owned(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::walk::{Graph, Node};
+use super::graph::{Graph, Node};
 use super::{Outcome, Place, tried_again};
 use crate::domain::artifact::{Digest, Tag};
 use crate::domain::graph::{self, Holds};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::walk::Blob;
+use super::graph::Blob;
 use super::{Outcome, Place, tried_again};
 use crate::domain::artifact::Digest;
 use crate::effects::registry::error::RegistryError;

@@ -7,6 +7,7 @@
 
 mod attach;
 mod blob;
+mod graph;
 mod proof;
 mod run;
 mod walk;

@@ -1,7 +1,7 @@
 //! Whether a place has all of a graph.
 
 use super::attach::{by_subject, differs, held, unlisted};
-use super::walk::{Graph, Node};
+use super::graph::{Graph, Node};
 use super::{CopyOptions, Item, ItemKind, Missing, Place, side_by_side, tried_again};
 use crate::domain::artifact::Digest;
 use crate::domain::graph::Holds;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use super::attach;
 use super::blob::copy_blob;
-use super::walk::{Blob, Graph, Node, concerns_one_thing};
+use super::graph::{Blob, Graph, Node};
+use super::walk::concerns_one_thing;
 use super::{
     CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Outcome, Place, side_by_side, tried_again,
 };

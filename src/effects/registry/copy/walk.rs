@@ -1,78 +1,24 @@
 //! Finds everything that belongs to an artifact: first what it is made of, then, level by level,
 //! what is attached to any of that, and what those are made of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-
+use super::graph::{Graph, Node, Wanted};
 use super::{CopyOptions, Item, ItemKind, Place, side_by_side, tried_again};
 use crate::domain::artifact::{Digest, Tag};
-use crate::domain::graph::{self, Part, Parts};
+use crate::domain::graph;
 use crate::effects::registry::error::{ErrorKind, Problem, RegistryError};
-use crate::effects::registry::manifest::{ManifestType, RawManifest, Reference};
+use crate::effects::registry::manifest::{ManifestType, Reference};
 
 /// Indexes within indexes, and referrers of referrers, that are followed.
 const MOST_LEVELS: u64 = 64;
 
-/// Manifests of one graph.
-const MOST_MANIFESTS: u64 = 10_000;
-
-/// Bytes of all manifests of one graph; they are kept in memory.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
-
-/// A manifest of the graph.
-pub(super) struct Node {
-    pub(super) item: Item,
-    pub(super) manifest: RawManifest,
-    pub(super) parts: Parts,
-    /// Part of the artifact itself, not of what is attached to it.
-    pub(super) core: bool,
-}
-
-/// A blob of the graph.
-pub(super) struct Blob {
-    pub(super) item: Item,
-    pub(super) core: bool,
-    /// The content, when a manifest embeds it.
-    pub(super) data: Option<Bytes>,
-}
-
-/// All of an artifact, everything once.
-#[derive(Default)]
-pub(super) struct Graph {
-    /// The root first, parents before children.
-    pub(super) nodes: Vec<Node>,
-    pub(super) blobs: Vec<Blob>,
-    /// Cosign's older tags; the digest of each is that of a node.
-    pub(super) tags: Vec<Item>,
-    /// What is never copied.
-    pub(super) behind: Vec<Item>,
-    pub(super) unreadable: Vec<(Item, String)>,
-    positions: HashMap<Digest, usize>,
-    /// Digests of blobs that are listed already.
-    blobs_seen: HashSet<Digest>,
-    /// Digests of manifests that were asked for already.
-    asked: HashSet<Digest>,
-    bytes: u64,
-}
-
-/// A manifest that is to be read.
-#[derive(Clone)]
-struct Wanted {
-    kind: ItemKind,
-    reference: Reference,
-    /// As the one that names it says.
-    media_type: String,
-    size: u64,
-    artifact_type: Option<String>,
-    of: Option<Digest>,
-    core: bool,
-}
-
 enum Read {
     Node(Box<Node>),
     Unreadable(Item, String),
+    /// It is listed where it does not belong; it may be listed rightly elsewhere.
+    Stranger(Item, String),
     /// There is no such tag.
     Nothing,
 }
@@ -84,157 +30,6 @@ struct Walk<'a> {
     tags: Option<HashSet<Tag>>,
     /// The registry answered that it has no referrers API.
     no_api: AtomicBool,
-}
-
-impl Graph {
-    pub(super) fn root(&self) -> Result<&RawManifest, RegistryError> {
-        let problem = || Problem::unreadable("it has no root");
-        let root = self.nodes.first().map(|node| &node.manifest);
-        root.ok_or_else(|| RegistryError::new("read the graph of", "the artifact", problem()))
-    }
-
-    pub(super) fn node(&self, digest: &Digest) -> Option<&Node> {
-        let position = self.positions.get(digest)?;
-        self.nodes.get(*position)
-    }
-
-    pub(super) fn position(&self, digest: &Digest) -> Option<usize> {
-        self.positions.get(digest).copied()
-    }
-
-    /// Takes in a manifest, and says what to read next.
-    fn add(&mut self, node: Node) -> Vec<Wanted> {
-        let digest = node.manifest.digest().clone();
-        if node.item.kind == ItemKind::LegacyTag {
-            self.tags.push(node.item.clone());
-        }
-        if self.positions.contains_key(&digest) {
-            return Vec::new();
-        }
-        self.asked.insert(digest.clone());
-        self.bytes += node.manifest.size();
-        for part in &node.parts.blobs {
-            if self.blobs_seen.insert(part.digest.clone()) {
-                self.blobs.push(Blob {
-                    item: item_of(part, ItemKind::Blob, &digest),
-                    core: node.core,
-                    data: part.data.clone().map(Bytes::from),
-                });
-            }
-        }
-        for part in &node.parts.foreign {
-            if self.blobs_seen.insert(part.digest.clone()) {
-                let item = item_of(part, ItemKind::ForeignLayer, &digest);
-                self.behind.push(item);
-            }
-        }
-        let mut wanted = Vec::new();
-        for part in &node.parts.manifests {
-            if self.asked.insert(part.digest.clone()) {
-                wanted.push(Wanted::child(part, &node));
-            }
-        }
-        self.positions.insert(digest, self.nodes.len());
-        self.nodes.push(node);
-        wanted
-    }
-
-    fn check_size(&self) -> Result<(), Problem> {
-        let too_large = |what, limit, unit| Err(Problem::TooLarge { what, limit, unit });
-        if self.asked.len() as u64 > MOST_MANIFESTS {
-            return too_large("the graph", MOST_MANIFESTS, "manifests");
-        }
-        if self.bytes > MOST_BYTES {
-            return too_large("all manifests of it together", MOST_BYTES, "bytes");
-        }
-        Ok(())
-    }
-
-    /// Subjects outside of the graph: nobody follows an artifact upwards.
-    fn note_subjects(&mut self) {
-        let outside = self.nodes.iter().filter_map(|node| {
-            let subject = node.parts.subject.as_ref()?;
-            (!self.positions.contains_key(&subject.digest))
-                .then(|| item_of(subject, ItemKind::Subject, node.manifest.digest()))
-        });
-        let mut outside: Vec<Item> = outside.collect();
-        let mut seen = HashSet::new();
-        outside.retain(|item| seen.insert(item.digest.clone()));
-        self.behind.extend(outside);
-    }
-}
-
-impl Wanted {
-    fn root(digest: &Digest) -> Self {
-        Self {
-            kind: ItemKind::Manifest,
-            reference: Reference::from(digest),
-            media_type: String::new(),
-            size: 0,
-            artifact_type: None,
-            of: None,
-            core: true,
-        }
-    }
-
-    fn child(part: &Part, parent: &Node) -> Self {
-        Self {
-            kind: ItemKind::Manifest,
-            reference: Reference::from(&part.digest),
-            media_type: part.media_type.clone(),
-            size: part.size,
-            artifact_type: part.artifact_type.clone(),
-            of: Some(parent.manifest.digest().clone()),
-            core: parent.core,
-        }
-    }
-
-    fn legacy(tag: Tag, of: &Digest) -> Self {
-        Self {
-            kind: ItemKind::LegacyTag,
-            reference: Reference::Tag(tag),
-            media_type: String::new(),
-            size: 0,
-            artifact_type: None,
-            of: Some(of.clone()),
-            core: false,
-        }
-    }
-
-    /// The item for what could not be read; `None` for a tag, which has no digest then.
-    fn unread(self) -> Option<Item> {
-        let Reference::Digest(digest) = self.reference else {
-            return None;
-        };
-        Some(Item {
-            kind: self.kind,
-            digest,
-            size: self.size,
-            media_type: self.media_type,
-            artifact_type: self.artifact_type,
-            of: self.of,
-            tag: None,
-        })
-    }
-
-    fn into_item(self, manifest: &RawManifest, parts: &Parts) -> Item {
-        let kind = match self.kind {
-            ItemKind::Manifest if manifest.media_type().is_index() => ItemKind::Index,
-            kind => kind,
-        };
-        Item {
-            kind,
-            digest: manifest.digest().clone(),
-            size: manifest.size(),
-            media_type: manifest.media_type().to_string(),
-            artifact_type: parts.artifact_type.clone(),
-            of: self.of,
-            tag: match self.reference {
-                Reference::Tag(tag) => Some(tag),
-                Reference::Digest(_) => None,
-            },
-        }
-    }
 }
 
 /// The graph of `root` in `place`.
@@ -277,6 +72,15 @@ pub(super) async fn walk(
         }
     }
     graph.note_subjects();
+    let Graph {
+        unreadable,
+        positions,
+        ..
+    } = &mut graph;
+    let mut seen = HashSet::new();
+    unreadable.retain(|(item, _)| {
+        !positions.contains_key(&item.digest) && seen.insert(item.digest.clone())
+    });
     Ok(graph)
 }
 
@@ -304,6 +108,10 @@ impl Walk<'_> {
                 };
                 return Err(self.error(root, problem));
             }
+            graph.reads += wanted.len() as u64;
+            graph
+                .check_size()
+                .map_err(|problem| self.error(root, problem))?;
             let reading = |number: usize| self.fetch(&wanted[number]);
             let read = side_by_side(self.side_by_side, wanted.len(), reading).await?;
             wanted = Vec::new();
@@ -311,6 +119,10 @@ impl Walk<'_> {
                 match read {
                     Read::Node(node) => wanted.extend(graph.add(*node)),
                     Read::Unreadable(item, why) => graph.unreadable.push((item, why)),
+                    Read::Stranger(item, why) => {
+                        graph.asked.remove(&item.digest);
+                        graph.unreadable.push((item, why));
+                    }
                     Read::Nothing => {}
                 }
                 graph
@@ -353,7 +165,10 @@ impl Walk<'_> {
                 let subject = parts.subject.as_ref().map(|subject| &subject.digest);
                 if wanted.kind == ItemKind::Referrer && subject != wanted.of.as_ref() {
                     let why = "it is listed as a referrer but does not name that subject";
-                    return Ok(unreadable(wanted.clone(), why));
+                    return Ok(match wanted.clone().unread() {
+                        Some(item) => Read::Stranger(item, why.to_owned()),
+                        None => Read::Nothing,
+                    });
                 }
                 let item = wanted.clone().into_item(&manifest, &parts);
                 Ok(Read::Node(Box::new(Node {
@@ -442,18 +257,6 @@ impl Walk<'_> {
     }
 }
 
-fn item_of(part: &Part, kind: ItemKind, of: &Digest) -> Item {
-    Item {
-        kind,
-        digest: part.digest.clone(),
-        size: part.size,
-        media_type: part.media_type.clone(),
-        artifact_type: part.artifact_type.clone(),
-        of: Some(of.clone()),
-        tag: None,
-    }
-}
-
 fn unreadable(wanted: Wanted, why: &str) -> Read {
     let why = why.to_owned();
     match wanted.unread() {
@@ -470,6 +273,7 @@ pub(super) fn concerns_one_thing(error: &RegistryError) -> bool {
         | ErrorKind::TooLarge
         | ErrorKind::Unsupported
         | ErrorKind::NotWhatWasWritten
+        | ErrorKind::StillThere
         | ErrorKind::Refused => true,
         ErrorKind::Unavailable
         | ErrorKind::Denied
