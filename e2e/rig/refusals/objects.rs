@@ -33,7 +33,7 @@ pub async fn a_malformed_object_of_any_kind_is_left_alone_and_others_go_on(rig: 
             "EnvironmentPolicy",
             "environmentpolicies",
             // Admission policies refuse what they cannot read, so it is malformed where they do not look.
-            json!({ "versionOrder": 3 }),
+            json!({ "artifacts": [], "versionOrder": 3 }),
         ),
     ] {
         store(&world, kind, plural, &spec).await;
