@@ -149,6 +149,7 @@ fn main() -> std::process::ExitCode {
         replicas::a_required_replica_that_fails_behind_the_tag_is_waited_for,
         replicas::a_tag_that_is_taken_at_a_replica_is_never_moved,
         replicas::a_blob_that_was_altered_gets_no_tag_at_a_replica,
+        replicas::a_signature_has_to_count_at_a_replica_too_where_the_policy_says_so,
         replicas::two_promotions_that_copy_the_same_blobs_at_once_both_arrive,
         replicas::a_promotion_that_is_deleted_while_a_replica_is_down_is_let_go,
         replicas::an_environment_with_a_repository_of_its_own_gets_the_artifact_first,

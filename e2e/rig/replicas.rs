@@ -3,12 +3,14 @@
 use floe::api::{Promotion, ReplicaStatus};
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use crate::control_plane::Identity;
 use crate::harness::Rig;
 use crate::jobs::When;
 use crate::proxy::{Fault, Moment, Seen, Server};
+use crate::refusals::signature::{asks, publish_key, sign};
 use crate::registries::Kind;
 use crate::wait::seconds;
 use crate::world::{SOON, World, condition, is_over, message, reason, stage};
@@ -303,6 +305,44 @@ pub async fn a_blob_that_was_altered_gets_no_tag_at_a_replica(rig: Rig) {
     assert!(world.second().repository.tag_map().await.is_empty());
     world.proxy.faults.clear();
     assert_eq!(replicated(&over(&world, "one").await), "True");
+}
+
+pub async fn a_signature_has_to_count_at_a_replica_too_where_the_policy_says_so(rig: Rig) {
+    let world = World::with_second(&rig, Kind::Referrers, Kind::Referrers).await;
+    let key = KeyPair::generate().unwrap();
+    publish_key(&world, "keys", &key).await;
+    let mut policy = asks("Enforce", "keys");
+    policy["artifacts"] = world.replicated(false);
+    policy["verification"] = json!("SignatureMatch");
+    world.policy("dev", policy).await;
+    world.operator("one").await;
+    world.policy_ready("dev").await;
+    let digest = world.repository.publish("v1.0.0", "first").await;
+    sign(&world, &digest, &key).await;
+    // The replica says that nothing refers to the digest, whatever was written there.
+    let empty = json!({ "schemaVersion": 2, "manifests": [] }).to_string();
+    let index = "application/vnd.oci.image.index.v1+json".to_owned();
+    let forgetful = Fault::Answer {
+        status: 200,
+        headers: vec![("content-type", index)],
+        body: empty,
+    };
+    let lists =
+        |seen: &Seen, _: &str| seen.server == Server::Second && seen.key.contains("GET referrers");
+    world.proxy.faults.always(forgetful, lists);
+    world.promote("one", "v1.0.0", "dev").await;
+    let failing = replica(&behind(&world, "one").await);
+    let why = failing.reason.as_deref();
+    assert!(
+        matches!(why, Some("SignatureInvalid" | "Incomplete")),
+        "{failing:?}"
+    );
+    assert_eq!(world.second().repository.digest("v1.0.0-dev").await, None);
+    world.proxy.faults.clear();
+    let healed = over(&world, "one").await;
+    assert_eq!(replicated(&healed), "True");
+    // The signature and the record.
+    assert_eq!(world.second().repository.referrers(&digest).await.len(), 2);
 }
 
 pub async fn two_promotions_that_copy_the_same_blobs_at_once_both_arrive(rig: Rig) {

@@ -139,12 +139,14 @@ async fn in_dev(rig: &Rig, mode: &str) -> (World, KeyPair) {
     (world, key)
 }
 
-fn asks(mode: &str, config_map: &str) -> Value {
+/// A policy that asks for a signature by the key in this ConfigMap.
+pub fn asks(mode: &str, config_map: &str) -> Value {
     let keys = json!([{ "configMapName": config_map, "key": "cosign.pub" }]);
     json!({ "signature": { "mode": mode, "keys": keys } })
 }
 
-async fn publish_key(world: &World, name: &str, key: &KeyPair) {
+/// Puts the public key where a policy can name it.
+pub async fn publish_key(world: &World, name: &str, key: &KeyPair) {
     let api: Api<ConfigMap> = Api::namespaced(world.admin.clone(), &world.namespace);
     let map =
         json!({ "metadata": { "name": name }, "data": { "cosign.pub": key.public_key_pem() } });
@@ -154,7 +156,8 @@ async fn publish_key(world: &World, name: &str, key: &KeyPair) {
 }
 
 /// Signs as cosign does with a key and without a log.
-async fn sign(world: &World, digest: &str, key: &KeyPair) {
+/// Signs a digest in the repository, as cosign does.
+pub async fn sign(world: &World, digest: &str, key: &KeyPair) {
     let hash = digest.trim_start_matches("sha256:");
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://sigstore.dev/cosign/sign/v1",
