@@ -17,6 +17,7 @@ use super::drift::Looks;
 use super::rules::RuleChecks;
 use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
+use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
@@ -182,7 +183,7 @@ impl Context {
     /// Remembers a Job that was just created or found.
     pub(super) fn expect_job(&self, job: Job) {
         let key = (job.namespace().unwrap_or_default(), job.name_any());
-        lock(&self.expected).insert(key, (now(), Arc::new(job)));
+        lock(&self.expected).insert(key, (clock::instant(), Arc::new(job)));
     }
 
     /// The newer of what the watch shows and what this process last wrote.
@@ -213,7 +214,7 @@ impl Context {
     /// Lets go of a promotion that has ended or is gone.
     pub(super) fn forget(&self, uid: &str) {
         if let Some(known) = lock(&self.written).get_mut(uid) {
-            known.let_go = Some(now());
+            known.let_go = Some(clock::instant());
         }
         lock(&self.failures).remove(uid);
         self.copies.stop(uid);
@@ -242,14 +243,6 @@ fn version(promotion: &Promotion) -> u128 {
         .as_deref()
         .and_then(|text| text.parse().ok())
         .unwrap_or_default()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an age in this process, not a time that is stored"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -16,6 +16,7 @@ use super::context::Guarded;
 use super::watches::{Triggers, trigger};
 use crate::api::Promotion;
 use crate::domain::observed::Trouble;
+use crate::effects::clock;
 use crate::effects::replication::NotReplicated;
 
 /// Copies at the same time.
@@ -117,13 +118,13 @@ impl Copies {
             // First the turn in the namespace, then the turn among all: nobody holds what others wait for.
             let _turn = in_space.acquire().await;
             let _slot = slots.acquire().await;
-            turn_came.get_or_init(now);
+            turn_came.get_or_init(clock::instant);
             let result = copy.await;
             told.send_replace(Some(Arc::new(result)));
             trigger(&wake, [object]);
         });
         let task = Task {
-            asked: now(),
+            asked: clock::instant(),
             began,
             end,
             running: task.abort_handle(),
@@ -173,14 +174,6 @@ impl Drop for Task {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an age in this process, not a time that is stored"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -242,20 +242,12 @@ async fn open(
     source: &ArtifactSource,
     repository: &Repository,
 ) -> Result<Result<Registry, Trouble>> {
-    let access = ctx
-        .credentials
-        .access(&ctx.client, space, Place::of(source, repository))
-        .await;
-    match access {
-        Ok(access) => Ok(ctx
-            .registries
-            .open(&access)
-            .map_err(|error| trouble(&error))),
-        Err(why) => match Stopped::from(why) {
-            Stopped::Trouble(trouble) => Ok(Err(trouble)),
-            Stopped::Error(error) => Err(error),
-        },
-    }
+    let open = async {
+        let place = Place::of(source, repository);
+        let access = ctx.credentials.access(&ctx.client, space, place).await?;
+        Ok(ctx.registries.open(&access)?)
+    };
+    Stopped::as_value(open.await)
 }
 
 async fn within<T>(

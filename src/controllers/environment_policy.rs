@@ -10,13 +10,12 @@ use kube::runtime::controller::Action as Next;
 use super::context::{Context, Guarded};
 use super::environments;
 use super::error::{Error, Result, api, within};
-use super::pass::{Stopped, trouble};
+use super::pass::Stopped;
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, EnvironmentPolicyStatus, LedgerArtifact,
     find_condition,
 };
 use crate::domain::artifact::{Digest, Repository};
-use crate::domain::decision::TroubleKind;
 use crate::domain::drift;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
@@ -24,7 +23,6 @@ use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
 use crate::domain::record::KeyRing;
 use crate::effects::credentials::Place;
-use crate::effects::keys::NoKey;
 use crate::effects::registry::{Reference, Registry};
 use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
 
@@ -163,49 +161,21 @@ async fn rebuild(
             ..LedgerArtifact::default()
         }));
     };
-    let access = match ctx
-        .credentials
-        .access(&ctx.client, space, Place::of(source, repository))
-        .await
-    {
-        Ok(access) => access,
-        Err(why) => {
-            return match Stopped::from(why) {
-                Stopped::Trouble(trouble) => Ok(Err(trouble)),
-                Stopped::Error(error) => Err(error),
-            };
-        }
+    let rebuild = async {
+        let place = Place::of(source, repository);
+        let access = ctx.credentials.access(&ctx.client, space, place).await?;
+        let suffixes = environments::cached(&ctx.stores.policies, space).suffixes();
+        let keys = ctx.keys.public(&ctx.client, space);
+        let keys = within("read the public keys of records", keys).await??;
+        let read = async {
+            let registry = ctx.registries.open(&access)?;
+            read(&registry, repository, environment, &suffixes, &keys).await
+        };
+        let (found, latest) = read.await.inspect_err(|_| ctx.credentials.forget(space))?;
+        let (artifact, name) = (&source.name, &environment.name);
+        Ok(ledger(artifact, space, name, &found, latest.as_ref()))
     };
-    let suffixes = environments::cached(&ctx.stores.policies, space).suffixes();
-    let keys = ctx.keys.public(&ctx.client, space);
-    let keys = match within("read the public keys of records", keys).await? {
-        Ok(keys) => keys,
-        Err(NoKey::Missing(problem)) => {
-            return Ok(Err(Trouble {
-                kind: TroubleKind::SigningKeyMissing,
-                problem,
-                not_before: None,
-            }));
-        }
-        Err(NoKey::Api { action, source }) => return Err(Error::Api { action, source }),
-    };
-    let read = async {
-        let registry = ctx.registries.open(&access)?;
-        let (found, latest) = read(&registry, repository, environment, &suffixes, &keys).await?;
-        Ok(ledger(
-            &source.name,
-            space,
-            &environment.name,
-            &found,
-            latest.as_ref(),
-        ))
-    };
-    Ok(read
-        .await
-        .map_err(|error: crate::effects::registry::RegistryError| {
-            ctx.credentials.forget(space);
-            trouble(&error)
-        }))
+    Stopped::as_value(rebuild.await)
 }
 
 async fn read(

@@ -21,9 +21,7 @@ const EARLIER_MAX: u32 = 100;
 
 /// Looks through the promotions of this digest that have ended for results that count again.
 pub(super) async fn find_earlier_results(pass: &mut Pass<'_>) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
+    let plan = pass.plan()?;
     let promotions: Api<Promotion> =
         Api::namespaced(pass.ctx.client.clone(), &pass.observed.request.space);
     let selector = format!("{LABEL_DIGEST}={}", digest_label(&plan.digest));
@@ -35,9 +33,7 @@ pub(super) async fn find_earlier_results(pass: &mut Pass<'_>) -> Done {
 }
 
 pub(super) async fn start_gate(pass: &mut Pass<'_>, name: &str) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
+    let plan = pass.plan()?;
     let Some(gate) = of(pass, &plan).into_iter().find(|gate| gate.name == name) else {
         return Err(Error::Restless(0).into());
     };

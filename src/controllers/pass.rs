@@ -16,7 +16,8 @@ use crate::api::{ArtifactSource, EnvironmentPolicy, Promotion, PromotionStatus};
 use crate::domain::artifact::Repository;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
-use crate::domain::plan::Route;
+use crate::domain::plan::{Plan, Route};
+use crate::domain::policy::SignatureRule;
 use crate::domain::record::{KeyRing, SigningKey};
 use crate::effects::clock;
 use crate::effects::credentials::{NoAccess, Place};
@@ -25,6 +26,7 @@ use crate::effects::keys::NoKey;
 use crate::effects::ledger::WRITE_WINDOW;
 use crate::effects::registry::{ErrorKind, Registry, RegistryError};
 use crate::effects::replication::Site;
+use crate::effects::signatures::Trust;
 
 /// One pass over one promotion.
 pub(super) struct Pass<'a> {
@@ -97,10 +99,27 @@ impl From<NoAccess> for Stopped {
     }
 }
 
+impl Stopped {
+    /// What came of something for which trouble is an answer too: only a failure of the API server stops it.
+    pub(super) fn as_value<T>(done: Result<T, Self>) -> Result<Result<T, Trouble>> {
+        match done {
+            Ok(value) => Ok(Ok(value)),
+            Err(Self::Trouble(trouble)) => Ok(Err(trouble)),
+            Err(Self::Error(error)) => Err(error),
+        }
+    }
+}
+
 impl Pass<'_> {
     /// The status, empty when there is none yet.
     pub(super) fn status(&self) -> PromotionStatus {
         self.promotion.status.clone().unwrap_or_default()
+    }
+
+    /// The plan, for actions that come after it was pinned.
+    pub(super) fn plan(&self) -> Result<Plan, Stopped> {
+        let plan = self.observed.plan.clone();
+        plan.ok_or_else(|| Error::Restless(0).into())
     }
 
     /// Stores a status under the resourceVersion that was last read, so that a newer one is never overwritten.
@@ -188,7 +207,7 @@ impl Pass<'_> {
 
     /// How far a copy is that runs beside this pass, when there is one; waits for it as long as the pass may.
     pub(super) async fn look_at_copy(&mut self, what: &str) -> Option<Progress> {
-        let began = read_time();
+        let began = clock::instant();
         let uid = &self.observed.request.uid;
         let progress = self.ctx.copies.look(uid, what, self.patience).await;
         self.patience = self.patience.saturating_sub(began.elapsed());
@@ -211,6 +230,13 @@ impl Pass<'_> {
             .keys
             .public(&self.ctx.client, &self.observed.request.space);
         Ok(within("read the public keys of records", keys).await??)
+    }
+
+    /// What signatures are checked with under this rule.
+    pub(super) async fn trust(&self, rule: &SignatureRule) -> Result<Trust, Stopped> {
+        let space = &self.observed.request.space;
+        let trust = self.ctx.credentials.trust(&self.ctx.client, space, rule);
+        Ok(within("read what signatures are checked with", trust).await??)
     }
 
     /// What Events are about.
@@ -296,13 +322,4 @@ pub(super) fn trouble(error: &RegistryError) -> Trouble {
 /// How long a claim that was just read allows to write.
 fn write_window() -> Duration {
     Duration::try_from(WRITE_WINDOW).unwrap_or_default()
-}
-
-/// When something was read, to know later how old that is.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an age in this process, not a time that is stored"
-)]
-pub(super) fn read_time() -> Instant {
-    Instant::now()
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::error::{Error, Result, api};
-use super::pass::{Pass, Stopped, read_time};
+use super::pass::{Pass, Stopped};
 use super::report::PROMOTE;
 use super::{environments, gates, replicas, signatures, write};
 use crate::api::{Intent, PlannedReplica, PolicyRef, Previous};
@@ -17,8 +17,8 @@ use crate::domain::request::Request;
 use crate::domain::status::{status_of, with_intent};
 use crate::domain::verdict::PlannedGate;
 use crate::effects::ledger::{self, ClaimRequest, Claimed};
-use crate::effects::records;
 use crate::effects::registry::{ErrorKind, Reference};
+use crate::effects::{clock, records};
 
 /// Does one thing. What the registry refuses is a receipt; what the API server refuses is an error.
 pub(super) async fn perform(pass: &mut Pass<'_>, action: &Action) -> Result<Receipt> {
@@ -164,12 +164,10 @@ fn asks_for_signature(pass: &Pass<'_>, plan: &Plan) -> bool {
 }
 
 async fn claim(pass: &mut Pass<'_>) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
+    let plan = pass.plan()?;
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
-    let read_at = read_time();
+    let read_at = clock::instant();
     let answer = api(
         "claim the environment",
         ledger::claim(&pass.ctx.client, &asked, pass.now),
@@ -195,9 +193,7 @@ async fn claim(pass: &mut Pass<'_>) -> Done {
 }
 
 async fn release_claim(pass: &mut Pass<'_>) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
+    let plan = pass.plan()?;
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
     let released = ledger::release(&pass.ctx.client, &asked, pass.now);
@@ -222,9 +218,7 @@ fn claim_request<'a>(pass: &Pass<'_>, request: &'a Request, plan: &'a Plan) -> C
 
 /// What the record will say is fixed here, before the first tag.
 async fn state_intent(pass: &mut Pass<'_>) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
+    let plan = pass.plan()?;
     let Some(environment) = pass.observed.environments.get(&plan.route.to) else {
         return Err(Error::Restless(0).into());
     };

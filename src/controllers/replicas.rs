@@ -5,7 +5,6 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 
 use super::copies::Progress;
-use super::error::Error;
 use super::pass::{Pass, Stopped, trouble};
 use super::perform::Done;
 use crate::domain::decision::{Action, TroubleKind};
@@ -20,7 +19,7 @@ const PROVES_ITSELF: Duration = Duration::from_mins(1);
 
 /// Copies the artifact into the environment's own repository.
 pub(super) async fn copy_to_target(pass: &mut Pass<'_>) -> Done {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let what = "copy to the target";
     let known = pass.look_at_copy(what).await;
     let progress = if let Some(progress) = known {
@@ -101,7 +100,7 @@ async fn begin(
     name: &str,
     what: &str,
 ) -> Result<Progress, Stopped> {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let to = pass.replica(&plan.route, name).await?;
     let digest = plan.digest.clone();
     Ok(match action {
@@ -160,11 +159,7 @@ async fn terms(pass: &Pass<'_>, plan: &Plan) -> Result<Terms, Stopped> {
         .and_then(|environment| environment.signature.as_ref())
         .filter(|_| counted);
     let signed = match rule {
-        Some(rule) => {
-            let space = &pass.observed.request.space;
-            let trust = pass.ctx.credentials.trust(&pass.ctx.client, space, rule);
-            Some(trust.await?)
-        }
+        Some(rule) => Some(pass.trust(rule).await?),
         None => None,
     };
     let tag = plan.route.tag.clone();
@@ -250,11 +245,4 @@ fn trouble_of(error: &NotReplicated) -> Trouble {
             not_before: None,
         },
     }
-}
-
-fn pinned(pass: &Pass<'_>) -> Result<Plan, Stopped> {
-    pass.observed
-        .plan
-        .clone()
-        .ok_or_else(|| Error::Restless(0).into())
 }

@@ -1,6 +1,6 @@
 //! The signatures of what is promoted: verified before any gate is started.
 
-use super::error::{Error, within};
+use super::error::Error;
 use super::pass::Pass;
 use super::perform::{Done, note_gates_started};
 use crate::domain::observed::Receipt;
@@ -9,17 +9,13 @@ use crate::effects::signatures::verify_signature;
 
 /// Looks for a signature of the pinned digest that counts.
 pub(super) async fn verify(pass: &mut Pass<'_>) -> Done {
-    let Some(plan) = pass.observed.plan.clone() else {
-        return Err(Error::Restless(0).into());
-    };
+    let plan = pass.plan()?;
     let environment = pass.observed.environments.get(&plan.route.to);
     let Some(rule) = environment.and_then(|environment| environment.signature.clone()) else {
         return Err(Error::Restless(0).into());
     };
-    let space = pass.observed.request.space.clone();
     let registry = pass.source_registry(&plan.route).await?;
-    let trusted = pass.ctx.credentials.trust(&pass.ctx.client, &space, &rule);
-    let trust = within("read what signatures are checked with", trusted).await??;
+    let trust = pass.trust(&rule).await?;
     let repository = plan.route.source();
     let verdict = match pass.ctx.verified.get(repository, &plan.digest, &trust) {
         Some(known) => known,

@@ -19,7 +19,7 @@ type Done = Result<Receipt, Stopped>;
 
 /// Puts `<version>-<suffix>` on the pinned digest, when the source tag still names it.
 pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let route = &plan.route;
     // Nothing is written that could not be recorded afterwards.
     pass.signing_key().await?;
@@ -55,7 +55,7 @@ pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
 
 /// Looks for a record of this very request among the digest's referrers.
 pub(super) async fn find_own_record(pass: &mut Pass<'_>) -> Done {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let registry = pass.registry(&plan.route).await?;
     let keys = pass.public_keys().await?;
     let found = records::find(&registry, &plan.route.repository, &plan.digest, &keys).await?;
@@ -64,7 +64,7 @@ pub(super) async fn find_own_record(pass: &mut Pass<'_>) -> Done {
 
 /// Writes the record beside the artifact. Its bytes follow from the stored status alone.
 pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let status = pass.status();
     let Some(intent) = status.intent.clone() else {
         return Err(Error::Restless(0).into());
@@ -91,7 +91,7 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
 
 /// Puts `latest-<suffix>` on the pinned digest.
 pub(super) async fn latest(pass: &mut Pass<'_>) -> Done {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let registry = pass.registry(&plan.route).await?;
     let manifest = manifest(pass, &registry, &plan).await?;
     registry
@@ -102,7 +102,7 @@ pub(super) async fn latest(pass: &mut Pass<'_>) -> Done {
 
 /// Enters the promotion into the ledger and gives the claim back, in one write.
 pub(super) async fn settle(pass: &mut Pass<'_>) -> Done {
-    let plan = pinned(pass)?;
+    let plan = pass.plan()?;
     let entry = ledger_entry(&pass.promotion, pass.observed.record.as_ref(), &plan)?;
     let known = pass.claim.take().map(|(_, policy)| policy);
     let request = &pass.observed.request;
@@ -187,11 +187,4 @@ async fn manifest(
     };
     pass.ctx.manifests.insert(repository, &manifest);
     Ok(manifest)
-}
-
-fn pinned(pass: &Pass<'_>) -> Result<Plan, Stopped> {
-    pass.observed
-        .plan
-        .clone()
-        .ok_or_else(|| Error::Restless(0).into())
 }

@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clock;
 use super::ledger::is_conflict;
 
 /// How long a Lease is good without renewal.
@@ -73,12 +74,12 @@ impl Candidate {
 
     /// Renews the Lease until that fails for too long: the process must not write any more then.
     pub async fn keep(&mut self) -> LostLease {
-        let mut renewed_at = started();
+        let mut renewed_at = clock::instant();
         let mut ticks = tokio::time::interval(RETRY);
         loop {
             ticks.tick().await;
             match tokio::time::timeout(RETRY, self.try_hold()).await {
-                Ok(Ok(true)) => renewed_at = started(),
+                Ok(Ok(true)) => renewed_at = clock::instant(),
                 Ok(Ok(false)) => return LostLease(self.name.clone()),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, lease = self.name, "cannot renew the lease");
@@ -128,7 +129,7 @@ impl Candidate {
         {
             self.seen = Some(Seen {
                 version,
-                changed_at: started(),
+                changed_at: clock::instant(),
             });
         }
         let spec = lease.spec.get_or_insert_default();
@@ -183,12 +184,4 @@ impl Candidate {
 )]
 fn micro_now() -> MicroTime {
     MicroTime(Timestamp::now())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "ages in this process; what others do is timed by our own clock"
-)]
-fn started() -> Instant {
-    Instant::now()
 }

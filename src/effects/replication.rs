@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use kube::{Api, Client};
-use tokio::time::Instant;
 
+use super::clock;
 use super::ledger::WRITE_WINDOW;
 use super::registry::{
     CopyOptions, Missing, Place, RawManifest, Reference, Registry, RegistryError, TagRefusal,
@@ -134,7 +134,10 @@ pub async fn move_latest(
     latest: &Tag,
 ) -> Result<(), NotReplicated> {
     for _ in 0..TRIES {
-        let registry = to.registry.clone().writing_before(now() + write_window());
+        let registry = to
+            .registry
+            .clone()
+            .writing_before(clock::instant() + write_window());
         let current = current(client, holder).await?;
         let ours = current.as_ref().is_some_and(|(uid, _)| *uid == holder.uid);
         let wanted = if ours {
@@ -246,12 +249,4 @@ impl Site {
 /// How long after a look at the ledger something may be written because of it.
 fn write_window() -> Duration {
     Duration::try_from(WRITE_WINDOW).unwrap_or_default()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how old a look at the ledger is in this process"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -12,8 +12,8 @@ use crate::domain::artifact::Digest;
 /// Media type of the bundle: of the blob, and of the referrer that holds it.
 pub const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// Type of what is signed: an in-toto statement.
-const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+/// Media type of what is signed: an in-toto statement.
+pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 
 /// A payload with its signature. Whether the signature is good is asked with [`Envelope::signed_by`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Envelope {
         if media_type != BUNDLE_TYPE {
             return Err(NotAnEnvelope::Bundle);
         }
-        if dsse_envelope.payload_type != PAYLOAD_TYPE {
+        if dsse_envelope.payload_type != STATEMENT_TYPE {
             return Err(NotAnEnvelope::Payload);
         }
         let [Signature { sig }] = dsse_envelope.signatures.as_slice() else {
@@ -81,7 +81,7 @@ impl Envelope {
             "verificationMaterial": { "publicKey": { "hint": signer.hint() } },
             "dsseEnvelope": {
                 "payload": STANDARD.encode(&self.payload),
-                "payloadType": PAYLOAD_TYPE,
+                "payloadType": STATEMENT_TYPE,
                 "signatures": [{ "sig": STANDARD.encode(&self.signature) }],
             },
         })
@@ -129,8 +129,8 @@ struct Signature {
 /// What a signature covers: type and payload with their lengths (DSSE, "pre-authentication encoding").
 fn signed_bytes(payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!(
-        "DSSEv1 {} {PAYLOAD_TYPE} {} ",
-        PAYLOAD_TYPE.len(),
+        "DSSEv1 {} {STATEMENT_TYPE} {} ",
+        STATEMENT_TYPE.len(),
         payload.len()
     )
     .into_bytes();

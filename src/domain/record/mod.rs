@@ -20,7 +20,7 @@ use super::request::Request;
 use crate::api::{
     GateStatus, Intent, PlannedReplica, PromotionStatus, SignatureMode, SignatureStatus,
 };
-pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope};
+pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope, STATEMENT_TYPE};
 pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
 pub use statement::{
     Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use crate::domain::record::STATEMENT_TYPE;
+
 /// How the types of all our predicates begin.
 const OURS: &str = "https://floe.dev/";
-/// Media type of a statement that stands alone (in-toto, `envelope.md`).
-const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 /// How the media types of Sigstore bundles begin.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 

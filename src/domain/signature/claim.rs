@@ -4,14 +4,13 @@ use serde::Deserialize;
 
 use super::shown;
 use crate::domain::artifact::Digest;
+use crate::domain::record::STATEMENT_TYPE;
 
 /// Type of the predicate by which `cosign sign` signs an artifact.
 ///
 /// No other counts as its signature. A build system signs SBOMs and scan results with the same key, also of
 /// artifacts that nobody released.
 pub const SIGNATURE_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
-/// Type of the payload of a bundle that speaks of an artifact.
-const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// Versions of the statement: cosign writes the first.
 const STATEMENTS: [&str; 2] = [
     "https://in-toto.io/Statement/v0.1",
@@ -74,9 +73,11 @@ struct Image {
 /// # Errors
 /// What it says instead.
 pub fn statement(payload_type: &str, payload: &[u8], about: &Digest) -> Result<(), Unfit> {
-    if payload_type != IN_TOTO {
+    if payload_type != STATEMENT_TYPE {
         let kind = shown(payload_type, SHOWN);
-        return wrong(format!("its payload is of type '{kind}', not '{IN_TOTO}'"));
+        return wrong(format!(
+            "its payload is of type '{kind}', not '{STATEMENT_TYPE}'"
+        ));
     }
     let said: Statement = match serde_json::from_slice(payload) {
         Ok(said) => said,
@@ -146,7 +147,11 @@ mod tests {
     }
 
     fn read(said: &Value) -> Result<(), Unfit> {
-        statement(IN_TOTO, said.to_string().as_bytes(), &Digest::of(b"app"))
+        statement(
+            STATEMENT_TYPE,
+            said.to_string().as_bytes(),
+            &Digest::of(b"app"),
+        )
     }
 
     #[test]
@@ -191,7 +196,7 @@ mod tests {
         let twice = signed(&ours)
             .to_string()
             .replacen('{', r#"{"subject":[],"#, 1);
-        let said = statement(IN_TOTO, twice.as_bytes(), &Digest::of(b"app"));
+        let said = statement(STATEMENT_TYPE, twice.as_bytes(), &Digest::of(b"app"));
         assert!(matches!(said, Err(Unfit::Wrong(why)) if why.contains("duplicate")));
         let other = statement("text/plain", b"{}", &Digest::of(b"app"));
         assert!(matches!(other, Err(Unfit::Wrong(why)) if why.contains("text/plain")));
