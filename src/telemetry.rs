@@ -6,6 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
@@ -18,6 +19,7 @@ pub struct Metrics {
     passes: Family<KindLabels, Counter>,
     failures: Family<FailureLabels, Counter>,
     pass_seconds: Histogram,
+    requester_policy: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +42,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let (ended, passes, failures) = (Family::default(), Family::default(), Family::default());
         let pass_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let requester_policy = Gauge::default();
         let mut registry = Registry::with_prefix("floe");
         registry.register(
             "promotions_ended",
@@ -61,12 +64,18 @@ impl Default for Metrics {
             "Time of a pass over a Promotion, in seconds",
             pass_seconds.clone(),
         );
+        registry.register(
+            "requester_policy_in_force",
+            "1 while the API server writes down who asks, 0 while nothing is promoted because it does not",
+            requester_policy.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             ended,
             passes,
             failures,
             pass_seconds,
+            requester_policy,
         }
     }
 }
@@ -103,6 +112,11 @@ impl Metrics {
                 error: error.to_owned(),
             })
             .inc();
+    }
+
+    /// Whether the API server writes down who asks.
+    pub fn requester_policy(&self, in_force: bool) {
+        self.requester_policy.set(i64::from(in_force));
     }
 
     /// Everything, as OpenMetrics text.

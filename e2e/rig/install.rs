@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use floe::api::Promotion;
+use floe::domain::observed::Stamp;
 use kube::Api;
 use kube::api::PostParams;
 use tokio::process::Command;
@@ -30,11 +31,22 @@ pub async fn install(control_plane: &ControlPlane, folder: &Path) {
         .unwrap_or_else(|why| panic!("CRDs: {why}"));
     apply(
         &kubectl,
-        &render(&["serviceaccount", "rbac", "user-roles", "admission"]).await,
+        &render(&[
+            "serviceaccount",
+            "rbac",
+            "user-roles",
+            "admission",
+            "admission/requests",
+            "admission/operator",
+            "admission/gate-jobs",
+            "admission/gate-pods",
+            "admission/policy-authors",
+        ])
+        .await,
     )
     .await;
     apply(&kubectl, include_str!("rights.yaml")).await;
-    until_stamped(control_plane).await;
+    until_in_force(control_plane).await;
 }
 
 /// These templates of the chart.
@@ -44,7 +56,9 @@ async fn render(templates: &[&str]) -> String {
     // `floe` in `floe-system` makes the ServiceAccount whose name the operator's token stands for.
     helm.args(["template", "floe"])
         .arg(&chart)
-        .args(["--namespace=floe-system", "--set=admission.mode=Mutating"]);
+        .args(["--namespace=floe-system", "--set=admission.mode=Mutating"])
+        .arg(format!("--set=admission.trusted={{{}}}", Identity::Hand.user()))
+        .arg("--set=rbac.promoters={dev,prod}");
     helm.args(
         templates
             .iter()
@@ -66,10 +80,11 @@ async fn apply(kubectl: &Kubectl, objects: &str) {
         .unwrap_or_else(|why| panic!("kubectl apply: {why}"));
 }
 
-/// Admission policies take about a second to act.
-async fn until_stamped(control_plane: &ControlPlane) {
-    let api: Api<Promotion> =
-        Api::namespaced(control_plane.client(Identity::Admin).await, "floe-system");
+/// Admission policies take about a second to act, each for itself: one case of each that they refuse. A request is
+/// refused also that was made in the first seconds, so these must be over.
+async fn until_in_force(control_plane: &ControlPlane) {
+    let admin = control_plane.client(Identity::Admin).await;
+    let promotions: Api<Promotion> = Api::namespaced(admin.clone(), "floe-system");
     let mut forged = Promotion::new("probe", floe::api::PromotionSpec::default());
     "1.0.0".clone_into(&mut forged.spec.version);
     "nowhere".clone_into(&mut forged.spec.to);
@@ -82,9 +97,17 @@ async fn until_stamped(control_plane: &ControlPlane) {
         "requestedBy is stamped at creation",
         seconds(30),
         async || {
-            let stored = api.create(&rehearsal, &forged).await.ok()?;
+            let stored = promotions.create(&rehearsal, &forged).await.ok()?;
             (stored.spec.requested_by.as_deref() == Some(Identity::Admin.user())).then_some(())
         },
     )
     .await;
+    let stamp = until("it is stamped long enough", seconds(30), async || {
+        let looked = floe::effects::requester_policy::look(&admin, "floe-system").await;
+        match looked.ok()? {
+            Stamp::InForce { since } if since <= floe::effects::clock::now() => Some(since),
+            _ => None,
+        }
+    });
+    stamp.await;
 }

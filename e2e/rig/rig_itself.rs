@@ -223,7 +223,7 @@ pub async fn gate_jobs_end_as_the_test_wishes(rig: Rig) {
         .jobs
         .wish("bad", Wish::Fail("3 tests failed".to_owned()));
     world.jobs.wish("slow", Wish::Never);
-    let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let jobs: Api<Job> = Api::namespaced(world.hand.clone(), &world.namespace);
     for gate in ["good", "bad", "slow"] {
         jobs.create(&PostParams::default(), &gate_job(gate))
             .await

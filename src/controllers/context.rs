@@ -10,10 +10,12 @@ use kube::core::DeserializeGuard;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::rules::RuleChecks;
 use crate::api::{EnvironmentPolicy, Promotion};
+use crate::domain::observed::Stamp;
 use crate::effects::credentials::Credentials;
 use crate::effects::registry::{ManifestCache, Registries};
 use crate::telemetry::Metrics;
@@ -65,6 +67,8 @@ pub(super) struct Context {
     pub settings: Settings,
     /// What the watches have shown.
     pub stores: Stores,
+    /// Whether the API server writes down who asks.
+    pub stamp: watch::Receiver<Stamp>,
     /// Clients of registries.
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
@@ -91,6 +95,7 @@ impl Context {
         client: Client,
         settings: Settings,
         stores: Stores,
+        stamp: watch::Receiver<Stamp>,
         metrics: Metrics,
     ) -> Self {
         let reporter = Reporter {
@@ -102,6 +107,7 @@ impl Context {
             client,
             settings,
             stores,
+            stamp,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
             credentials: Credentials::default(),

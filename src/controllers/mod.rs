@@ -12,6 +12,7 @@ mod perform;
 mod promotion;
 mod report;
 mod rules;
+mod stamp;
 mod watches;
 mod write;
 
@@ -51,7 +52,7 @@ pub struct Options {
     pub settings: Settings,
     /// Watch this namespace only; all of them without it.
     pub namespace: Option<String>,
-    /// Namespace of the Lease.
+    /// The operator's own namespace: of the Lease, and of rehearsals.
     pub lease_namespace: String,
     /// Lead only while holding the Lease. Without it several operators work side by side.
     pub leader_election: bool,
@@ -120,13 +121,13 @@ async fn lead(
         LEASE,
         &options.settings.identity,
     );
-    readiness.set(true);
+    readiness.ready();
     tracing::info!(lease = LEASE, "waiting for leadership");
     if !candidate.acquire(&stop).await {
         return Ok(());
     }
     tracing::info!(lease = LEASE, "leading");
-    readiness.set(false);
+    readiness.not_ready("caches are filling");
     let done = tokio::select! {
         // Losing the Lease ends the process at once: a pass that goes on could write beside the new leader.
         lost = candidate.keep() => return Err(lost.into()),
@@ -184,9 +185,25 @@ async fn work(
         full = full(&stores, &promotions) => full?,
     }
     tracing::info!("caches are full");
-    readiness.set(true);
+    // In the operator's own namespace: it may rehearse there.
+    let looking = stamp::Looking::start(
+        client.clone(),
+        options.lease_namespace,
+        metrics.clone(),
+        readiness,
+    );
+    let looking = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        looking = looking => looking,
+    };
 
-    let ctx = Arc::new(Context::new(client, options.settings, stores, metrics));
+    let ctx = Arc::new(Context::new(
+        client,
+        options.settings,
+        stores,
+        looking.shown(),
+        metrics,
+    ));
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
         .reconcile_on(triggered_promotions)
@@ -208,7 +225,10 @@ async fn work(
             ctx,
         )
         .for_each(|_| futures::future::ready(()));
-    futures::join!(of_promotions, of_policies);
+    tokio::select! {
+        _ = futures::future::join(of_promotions, of_policies) => {}
+        () = looking.go_on() => {}
+    }
     Ok(())
 }
 

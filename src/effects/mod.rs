@@ -12,3 +12,4 @@ pub mod lease;
 pub mod ledger;
 pub mod records;
 pub mod registry;
+pub mod requester_policy;

@@ -65,6 +65,7 @@ variants!(
         Gates,
         EnvironmentBusy,
         EarlierOperator,
+        RequesterPolicy,
         Registry,
     }
 );
@@ -109,6 +110,8 @@ variants!(
         GateFailed,
         GateError,
         GateTimedOut,
+        RequesterUnproven,
+        AbortedBy,
         Aborted,
     }
 );

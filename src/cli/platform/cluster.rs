@@ -4,15 +4,17 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use kube::api::{ListParams, PostParams};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::args::ClusterArguments;
 use super::failure::{Failure, Result, causes};
-use crate::api::{EnvironmentPolicy, Promotion};
+use crate::api::{Abort, EnvironmentPolicy, Promotion};
 use crate::cli::{ExitCode, output};
 
 /// How long one request may take.
@@ -122,6 +124,42 @@ impl Space {
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(error) => Err(Failure::api("create", &object, &error)),
         }
+    }
+
+    /// Writes into a promotion who stops it, and why.
+    pub(super) async fn abort(&self, name: &str, abort: &Abort) -> Result<Promotion> {
+        let object = self.named(name);
+        let parameters = PatchParams {
+            field_manager: Some("floe-cli".to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({ "spec": { "abort": abort } }));
+        let promotions = self.promotions();
+        self.limited("abort", &object, promotions.patch(name, &parameters, &patch))
+            .await?
+            .map_err(|error| Failure::api("abort", &object, &error))
+    }
+
+    /// The user's own name, as the API server knows it.
+    pub(super) async fn user(&self) -> Result<String> {
+        let (action, object) = ("ask the API server for", "your user name");
+        let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let parameters = PostParams::default();
+        let question = SelfSubjectReview::default();
+        let review = self
+            .limited(action, object, reviews.create(&parameters, &question))
+            .await?
+            .map_err(|error| Failure::api(action, object, &error))?;
+        review
+            .status
+            .and_then(|status| status.user_info?.username)
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| {
+                Failure::new(
+                    ExitCode::NotAuthorized,
+                    "the API server does not know you: log in",
+                )
+            })
     }
 
     /// `Promotion 'name' in namespace 'space'`.

@@ -109,7 +109,10 @@ fn waiting(view: &PromotionView, now: Timestamp) -> Option<String> {
 }
 
 fn requested(view: &PromotionView, now: Timestamp) -> String {
-    let by = view.requested_by.iter().map(|by| format!("{by}, "));
+    let by = view.requested_by.iter().map(|by| match &view.on_behalf_of {
+        Some(person) => format!("{by} for {person}, "),
+        None => format!("{by}, "),
+    });
     let ago = format!("{} ago", age(view.created_at, now));
     let why = view.request_reason.iter().map(|why| format!(": {why}"));
     by.chain([ago]).chain(why).collect()

@@ -1,5 +1,6 @@
 //! The rules of promotion. Same inputs, same answer: no clock, no I/O, no order of a map.
 
+mod requester;
 mod resolving;
 mod standing;
 mod waiting;
@@ -37,14 +38,13 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
     {
         return end(observed, Outcome::Promoted);
     }
-    if observed.request.deleted_at.is_some() {
-        deleted(plan, observed, now)
-    } else {
-        planned(plan, observed, now)
+    match observed.request.withdrawn() {
+        Some(reason) => withdrawn(plan, reason, observed, now),
+        None => planned(plan, observed, now),
     }
 }
 
-/// A request with a plan that nobody has deleted.
+/// A request with a plan that nobody has stopped or deleted.
 fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
     let environment = match usable(plan, observed) {
         Ok(environment) => environment,
@@ -53,6 +53,11 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         }
     };
     let begun = || begun(plan, environment, observed, now);
+    if let Some(held_up) = requester::policy_missing(observed, now) {
+        return begun()
+            .or_else(|| give_back(observed))
+            .unwrap_or(held_up);
+    }
     let gates = planned_gates(environment, &plan.digest);
     match verdict(&gates, &observed.gates) {
         Verdict::Clear if observed.request.dry_run => end(observed, Outcome::DryRunPassed),
@@ -96,12 +101,12 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
     }
 }
 
-/// A deleted request is given up, unless its first tag is written: then it is finished first.
-fn deleted(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
+/// A request that was stopped or deleted is given up, unless its first tag is written: then it is finished first.
+fn withdrawn(plan: &Plan, reason: FailureReason, observed: &Observed, now: Timestamp) -> Decision {
     usable(plan, observed)
         .ok()
         .and_then(|environment| begun(plan, environment, observed, now))
-        .unwrap_or_else(|| fail(observed, FailureReason::Aborted))
+        .unwrap_or_else(|| fail(observed, reason))
 }
 
 /// What is begun is finished, whatever has become of request and policy: the decision to promote was

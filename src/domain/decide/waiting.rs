@@ -56,16 +56,13 @@ fn gives_up(
     now: Timestamp,
 ) -> Option<(Timestamp, FailureReason)> {
     let may_be_written = observed.intent.is_some();
-    if let Some(deleted_at) = observed.request.deleted_at {
-        let at = if may_be_written {
-            since.max(deleted_at) + REFUSAL_LIMIT
-        } else {
-            now
-        };
-        return Some((at, FailureReason::Aborted));
-    }
-    if may_be_written {
-        return None;
+    match (observed.request.withdrawn(), observed.request.deleted_at) {
+        (Some(reason), Some(deleted_at)) if may_be_written => {
+            return Some((since.max(deleted_at) + REFUSAL_LIMIT, reason));
+        }
+        (Some(reason), _) if !may_be_written => return Some((now, reason)),
+        _ if may_be_written => return None,
+        _ => {}
     }
     let problem = trouble.problem.clone();
     match trouble.kind {

@@ -14,7 +14,7 @@ use floe::api::{
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Outcome, TroubleKind};
 use floe::domain::gates::GateOutcome;
-use floe::domain::observed::{Claim, Observed, ObservedGate, WaitingSince};
+use floe::domain::observed::{Claim, Observed, ObservedGate, Stamp, WaitingSince};
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
 use floe::domain::request::Request;
@@ -92,6 +92,8 @@ pub(crate) struct World {
     pub gates: BTreeMap<String, GateModel>,
     pub tags: BTreeMap<String, Digest>,
     pub asked: Vec<Asked>,
+    /// Whether the API server writes down who asks.
+    pub stamp: Stamp,
     /// What the ledger of each environment holds.
     pub ledgers: BTreeMap<String, LedgerArtifact>,
     /// PUTs of dead processes that have not arrived.
@@ -117,6 +119,9 @@ impl World {
             gates: BTreeMap::new(),
             tags: BTreeMap::new(),
             asked: Vec::new(),
+            stamp: Stamp::InForce {
+                since: Timestamp::UNIX_EPOCH,
+            },
             ledgers: ["dev", "prod"]
                 .map(|name| (name.to_owned(), ledger()))
                 .into(),
@@ -241,6 +246,7 @@ impl World {
         Observed {
             request,
             environments: self.environments(),
+            stamp: self.stamp.clone(),
             plan,
             source: None,
             target: None,
