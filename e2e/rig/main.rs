@@ -63,6 +63,7 @@ fn main() -> std::process::ExitCode {
         requester::a_promotion_that_is_aborted_after_its_first_tag_is_finished,
         requester::for_whom_automation_asks_is_in_the_record,
         requester::a_cluster_that_cannot_stamp_refuses_another_name,
+        requester::who_may_not_promote_reads_who_lacks_what,
         budgets::a_promotion_with_four_jobs_keeps_its_budget,
         budgets::a_promotion_with_policy_compliance_alone_keeps_its_budget,
         budgets::a_secret_is_read_once,

@@ -40,6 +40,7 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
     field(if promoted(view) { "tags" } else { "writes" }, tags(view));
     field("record", view.record.clone());
     field("asked by", Some(requested(view, now)));
+    field("abort by", view.aborted_by.clone());
     field("retry of", view.retry_of.clone());
     if !view.gates.is_empty() {
         lines.push("Gates".to_owned());
