@@ -95,6 +95,13 @@ pub async fn a_cluster_that_cannot_stamp_refuses_another_name(rig: Rig) {
     let honest = json!({ "version": "v1.0.0", "to": "dev", "requestedBy": "alice" });
     world.promote_as(Identity::Alice, "one", honest).await;
     assert_eq!(reason(&world.ended("one").await), "Promoted");
+    // The command line knows who asks.
+    world.repository.publish("v1.1.0", "second").await;
+    let floe = Floe::new(&world, Identity::Alice, None);
+    let ran = floe.run(&["promote", "v1.1.0", "--to", "dev", "--name", "two"]).await;
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let stored = world.promotions().get("two").await.unwrap();
+    assert_eq!(stored.spec.requested_by.as_deref(), Some("alice"));
 }
 
 pub async fn a_promotion_that_is_aborted_ends_and_says_by_whom(rig: Rig) {

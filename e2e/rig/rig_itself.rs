@@ -347,5 +347,18 @@ pub async fn who_asks_is_stamped_by_the_api_server(rig: Rig) {
                 "{honest} after {args:?}"
             );
         }
+
+        // Nor does it help to call oneself another later, by any of these ways.
+        let forged = object.replace("\"version\"", "\"requestedBy\":\"bob\",\"version\"");
+        assert!(forged.contains("bob"), "{forged}");
+        for args in [
+            &["apply"][..],
+            &["apply", "--server-side", "--force-conflicts"],
+            &["replace"],
+        ] {
+            let args = [args, &[&namespace, "-f", "-"]].concat();
+            let refused = alice.run(&args, &forged).await.expect_err(&honest);
+            assert!(refused.contains("cannot be changed"), "{args:?}: {refused}");
+        }
     }
 }

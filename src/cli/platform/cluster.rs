@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::args::ClusterArguments;
 use super::failure::{Failure, Result, causes};
-use crate::api::{Abort, EnvironmentPolicy, Promotion};
+use crate::api::{Abort, EnvironmentPolicy, Promotion, REQUESTER_POLICY};
 use crate::cli::{ExitCode, output};
 
 /// How long one request may take.
@@ -119,7 +119,16 @@ impl Space {
         };
         let promotions = self.promotions();
         let creating = promotions.create(&parameters, promotion);
-        match self.limited("create", &object, creating).await? {
+        let mut created = self.limited("create", &object, creating).await?;
+        if matches!(&created, Err(kube::Error::Api(status)) if status.message.contains(REQUESTER_POLICY))
+        {
+            // Before Kubernetes 1.36 the API server does not fill in who asks, but refuses another name.
+            let mut named = promotion.clone();
+            named.spec.requested_by = Some(self.user().await?);
+            let creating = promotions.create(&parameters, &named);
+            created = self.limited("create", &object, creating).await?;
+        }
+        match created {
             Ok(promotion) => Ok(Some(promotion)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(error) => Err(Failure::api("create", &object, &error)),
