@@ -509,10 +509,13 @@ fn a_promotion_is_not_changed() {
 /// The rule names each field: one that is added later must be in it.
 #[test]
 fn every_field_of_a_promotion_but_abort_is_in_the_rule_that_keeps_it() {
-    let crd = serde_json::to_value(<Promotion as kube::CustomResourceExt>::crd()).expect("a CRD is JSON");
+    let crd =
+        serde_json::to_value(<Promotion as kube::CustomResourceExt>::crd()).expect("a CRD is JSON");
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let rules = schema["x-kubernetes-validations"].to_string();
-    let fields = schema["properties"]["spec"]["properties"].as_object().expect("fields");
+    let fields = schema["properties"]["spec"]["properties"]
+        .as_object()
+        .expect("fields");
     assert!(fields.len() > 8);
     for field in fields.keys().filter(|field| *field != "abort") {
         let kept = format!("self.spec.{field} == oldSelf.spec.{field}");
@@ -532,17 +535,38 @@ fn an_abort_is_added_once_and_before_the_end() {
     };
     let running = json!({ "observedGeneration": 1 });
     let over = json!({ "observedGeneration": 1, "finishedAt": "2026-03-02T10:00:00Z" });
-    let (alice, bob) = (json!({ "by": "alice", "reason": "too early" }), json!({ "by": "bob" }));
+    let (alice, bob) = (
+        json!({ "by": "alice", "reason": "too early" }),
+        json!({ "by": "bob" }),
+    );
     for (new, old) in [
-        (with(alice.clone(), running.clone()), with(json!(null), running.clone())),
-        (with(alice.clone(), over.clone()), with(alice.clone(), running.clone())),
+        (
+            with(alice.clone(), running.clone()),
+            with(json!(null), running.clone()),
+        ),
+        (
+            with(alice.clone(), over.clone()),
+            with(alice.clone(), running.clone()),
+        ),
     ] {
         assert!(validate_cel_update(&new, &old).is_ok());
     }
     for (new, old, says) in [
-        (with(json!(null), running.clone()), with(alice.clone(), running.clone()), "taken back"),
-        (with(bob.clone(), running.clone()), with(alice.clone(), running.clone()), "taken back"),
-        (with(bob, over.clone()), with(json!(null), over), "nothing to abort"),
+        (
+            with(json!(null), running.clone()),
+            with(alice.clone(), running.clone()),
+            "taken back",
+        ),
+        (
+            with(bob.clone(), running.clone()),
+            with(alice.clone(), running.clone()),
+            "taken back",
+        ),
+        (
+            with(bob, over.clone()),
+            with(json!(null), over),
+            "nothing to abort",
+        ),
     ] {
         let refused = validate_cel_update(&new, &old).expect_err(says).to_string();
         assert!(refused.contains(says), "{refused}");

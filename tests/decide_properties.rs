@@ -316,7 +316,10 @@ fn pass(
         );
         seen.insert(decision.stage);
         for action in &decision.actions {
-            let begins = matches!(action, Action::PinPlan | Action::StartGate(_) | Action::Claim);
+            let begins = matches!(
+                action,
+                Action::PinPlan | Action::StartGate(_) | Action::Claim
+            );
             let begun = world.puts.iter().any(|(by, _)| *by == index) || !world.late.is_empty();
             assert!(
                 !begins || begun || matches!(world.stamp, Stamp::InForce { .. }),
@@ -392,7 +395,8 @@ fn check_end(world: &World) {
             Outcome::Failed(FailureReason::Aborted) => {
                 assert!(asked.request.deleted_at.is_some(), "aborted by nobody");
             }
-            Outcome::Failed(FailureReason::AbortedBy { .. }) if asked.request.deleted_at.is_some() => {}
+            Outcome::Failed(FailureReason::AbortedBy { .. })
+                if asked.request.deleted_at.is_some() => {}
             Outcome::Failed(reason) => {
                 assert!(!put && !recorded, "failed after a write: {reason:?}");
             }

@@ -57,8 +57,12 @@ where
         .await
         .expect("KUBECONFIG names a cluster");
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let mut namespace = json!({ "metadata": { "generateName": format!("e2e-{label}-"), "labels": labels } });
-    for (name, value) in [("floe.dev/e2e", "true"), ("pod-security.kubernetes.io/enforce", "restricted")] {
+    let mut namespace =
+        json!({ "metadata": { "generateName": format!("e2e-{label}-"), "labels": labels } });
+    for (name, value) in [
+        ("floe.dev/e2e", "true"),
+        ("pod-security.kubernetes.io/enforce", "restricted"),
+    ] {
         namespace["metadata"]["labels"][name] = value.into();
     }
     let namespace = serde_json::from_value(namespace).unwrap();

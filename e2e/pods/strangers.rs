@@ -84,16 +84,39 @@ async fn a_stranger_gets_no_pod_beside_a_gate_and_no_way_into_it() {
         space.promote("to-dev", "v1.2.3", "dev").await;
         let own = space.running("unit").await;
         let pods = space.api::<Pod>();
-        let refused = pods.create(&PostParams::default(), &Space::alike(&own)).await;
+        let refused = pods
+            .create(&PostParams::default(), &Space::alike(&own))
+            .await;
         let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains("may not create the Pod of a gate"), "{refused}");
+        assert!(
+            refused.contains("may not create the Pod of a gate"),
+            "{refused}"
+        );
         let name = own.name_any();
         for (command, says) in [
-            (&["exec", &name, "--", "true"][..], "may not use pods/exec of a gate"),
+            (
+                &["exec", &name, "--", "true"][..],
+                "may not use pods/exec of a gate",
+            ),
             (&["attach", &name], "may not use pods/attach of a gate"),
-            (&["debug", &name, "--image", TOOLBOX], "may not update pods/ephemeralcontainers of a gate"),
-            (&["label", "pod", &name, "promotion.floe.dev/gate-", "--overwrite"], "may not update pods of a gate"),
-            (&["delete", "job", &own.owner_references()[0].name], "may not delete jobs of a gate"),
+            (
+                &["debug", &name, "--image", TOOLBOX],
+                "may not update pods/ephemeralcontainers of a gate",
+            ),
+            (
+                &[
+                    "label",
+                    "pod",
+                    &name,
+                    "promotion.floe.dev/gate-",
+                    "--overwrite",
+                ],
+                "may not update pods of a gate",
+            ),
+            (
+                &["delete", "job", &own.owner_references()[0].name],
+                "may not delete jobs of a gate",
+            ),
         ] {
             let (done, said) = space.try_kubectl(command);
             assert!(!done && said.contains(says), "{command:?}: {said}");

@@ -63,7 +63,10 @@ async fn render(templates: &[&str], mode: &str) -> String {
         .arg(&chart)
         .arg("--namespace=floe-system")
         .arg(format!("--set=admission.mode={mode}"))
-        .arg(format!("--set=admission.trusted={{{}}}", Identity::Hand.user()))
+        .arg(format!(
+            "--set=admission.trusted={{{}}}",
+            Identity::Hand.user()
+        ))
         .arg("--set=rbac.promoters={dev,prod}");
     helm.args(
         templates

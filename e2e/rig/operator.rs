@@ -117,9 +117,19 @@ impl Operator {
     /// The value of one of its metrics.
     pub async fn metric(&self, name: &str) -> Option<String> {
         let address = format!("http://{}/metrics", self.health);
-        let answer = self.http.get(&address).timeout(seconds(2)).send().await.ok()?;
+        let answer = self
+            .http
+            .get(&address)
+            .timeout(seconds(2))
+            .send()
+            .await
+            .ok()?;
         let text = answer.text().await.ok()?;
-        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+        let value = |line: &str| {
+            line.strip_prefix(name)?
+                .strip_prefix(' ')
+                .map(str::to_owned)
+        };
         text.lines().find_map(value)
     }
 

@@ -24,8 +24,8 @@ pub use gate::{
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
-    Abort, GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec, PromotionStatus,
-    RecordRef, WaitingStatus,
+    Abort, GateStatus, Intent, PlanStatus, PolicyRef, Previous, Promotion, PromotionSpec,
+    PromotionStatus, RecordRef, WaitingStatus,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

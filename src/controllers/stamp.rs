@@ -48,7 +48,7 @@ impl Looking {
             shown: watch::Sender::new(unknown),
         };
         while !looking.look().await {
-            tokio::time::sleep(looking.pause).await;
+            looking.wait().await;
         }
         looking
     }
@@ -61,9 +61,17 @@ impl Looking {
     /// Goes on looking.
     pub(super) async fn go_on(mut self) {
         loop {
-            tokio::time::sleep(self.pause).await;
+            self.wait().await;
             self.look().await;
         }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing tells when a policy is installed or taken away"
+    )]
+    async fn wait(&self) {
+        tokio::time::sleep(self.pause).await;
     }
 
     /// Looks once; whether there was an answer. Without one, what was seen last still counts: whoever cannot ask
@@ -97,8 +105,9 @@ impl Looking {
                     problem,
                     "nothing is promoted: the API server does not write down who asks"
                 );
-                self.readiness
-                    .not_ready(&format!("the API server does not write down who asks: {problem}"));
+                self.readiness.not_ready(&format!(
+                    "the API server does not write down who asks: {problem}"
+                ));
                 self.pause = self.later();
             }
         }

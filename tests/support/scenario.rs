@@ -12,7 +12,8 @@ use floe::domain::decide::decide;
 use floe::domain::decision::Decision;
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
-    Claim, Observed, ObservedGate, OwnRecord, Source, Stamp, TagState, TagWrite, Trouble, WaitingSince,
+    Claim, Observed, ObservedGate, OwnRecord, Source, Stamp, TagState, TagWrite, Trouble,
+    WaitingSince,
 };
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;

@@ -43,11 +43,26 @@ impl Caller {
                 let object = merged(on.new_object(), &with);
                 (Method::POST, on.collection(), "application/json", object)
             }
-            Do::Patch => (Method::PATCH, on.path(), "application/merge-patch+json", with),
-            Do::Json => (Method::PATCH, on.path(), "application/json-patch+json", with),
+            Do::Patch => (
+                Method::PATCH,
+                on.path(),
+                "application/merge-patch+json",
+                with,
+            ),
+            Do::Json => (
+                Method::PATCH,
+                on.path(),
+                "application/json-patch+json",
+                with,
+            ),
             Do::Apply => {
                 let object = merged(on.identity(), &with);
-                (Method::PATCH, on.path(), "application/apply-patch+yaml", object)
+                (
+                    Method::PATCH,
+                    on.path(),
+                    "application/apply-patch+yaml",
+                    object,
+                )
             }
             Do::Update => {
                 let stored = self.stored(&on).await;
@@ -55,13 +70,20 @@ impl Caller {
                 (Method::PUT, on.path(), "application/json", object)
             }
             Do::Delete => (Method::DELETE, on.path(), "application/json", Value::Null),
-            Do::DeleteCollection => {
-                (Method::DELETE, on.collection(), "application/json", Value::Null)
-            }
+            Do::DeleteCollection => (
+                Method::DELETE,
+                on.collection(),
+                "application/json",
+                Value::Null,
+            ),
             Do::Connect => (Method::POST, on.path(), "application/json", Value::Null),
         };
         let query: &[(&str, &str)] = match row.does {
-            Do::Apply => &[("dryRun", "All"), ("fieldManager", "table"), ("force", "true")],
+            Do::Apply => &[
+                ("dryRun", "All"),
+                ("fieldManager", "table"),
+                ("force", "true"),
+            ],
             Do::Connect => &[("command", "true"), ("stdout", "true")],
             _ => &[("dryRun", "All")],
         };
@@ -200,7 +222,11 @@ impl<'a> Target<'a> {
 
     /// As much of an object as it must have.
     fn new_object(&self) -> Value {
-        let name = if self.name.is_empty() { "new" } else { self.name };
+        let name = if self.name.is_empty() {
+            "new"
+        } else {
+            self.name
+        };
         let containers = json!([{ "name": "gate", "image": "i:1" }]);
         let pod = json!({ "restartPolicy": "Never", "containers": containers });
         let spec = match self.resource {
@@ -216,7 +242,11 @@ impl<'a> Target<'a> {
 /// A merge patch (RFC 7386): null takes away.
 fn merged(mut object: Value, patch: &Value) -> Value {
     let Value::Object(fields) = patch else {
-        return if patch.is_null() { object } else { patch.clone() };
+        return if patch.is_null() {
+            object
+        } else {
+            patch.clone()
+        };
     };
     if !object.is_object() {
         object = json!({});

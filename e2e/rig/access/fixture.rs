@@ -21,14 +21,24 @@ pub(super) async fn make(rig: &Rig, caller: &Caller) {
     let gate = json!([{ "name": "g", "type": "Tests", "image": "i:1", "command": ["t"] }]);
     let dev = json!({ "spec": { "artifacts": artifact, "gates": gate } });
     let prod = json!({ "spec": { "promotesFrom": ["dev"], "artifacts": artifact } });
-    caller.store("root", Method::POST, "environmentpolicies/dev", &dev).await;
-    caller.store("root", Method::POST, "environmentpolicies/prod", &prod).await;
+    caller
+        .store("root", Method::POST, "environmentpolicies/dev", &dev)
+        .await;
+    caller
+        .store("root", Method::POST, "environmentpolicies/prod", &prod)
+        .await;
     let secret = json!({ "stringData": { "password": "of nobody here" } });
-    caller.store("root", Method::POST, "secrets/secret", &secret).await;
+    caller
+        .store("root", Method::POST, "secrets/secret", &secret)
+        .await;
     let promotion = promotions(rig, caller).await;
     gate_of(caller, &promotion).await;
-    caller.store("root", Method::POST, "jobs/other", &json!({})).await;
-    caller.store("root", Method::POST, "pods/other", &json!({})).await;
+    caller
+        .store("root", Method::POST, "jobs/other", &json!({}))
+        .await;
+    caller
+        .store("root", Method::POST, "pods/other", &json!({}))
+        .await;
 }
 
 /// The Promotion `of-ann`, and others beside it.
@@ -38,7 +48,12 @@ async fn promotions(rig: &Rig, caller: &Caller) -> Value {
     let made = until("ann may promote into dev", seconds(20), async || {
         // The first of them waits until the rights act.
         let ann = Kubectl::new(&rig.control_plane, &rig.folder, Identity::Admin);
-        let asked = ["auth", "can-i", "promote", "environmentpolicies.promotion.floe.dev/dev"];
+        let asked = [
+            "auth",
+            "can-i",
+            "promote",
+            "environmentpolicies.promotion.floe.dev/dev",
+        ];
         let args = [&asked[..], &["--as=ann", "--namespace=access"]].concat();
         ann.run(&args, "").await.ok()
     });
@@ -47,14 +62,24 @@ async fn promotions(rig: &Rig, caller: &Caller) -> Value {
         let on = format!("promotions/{name}");
         caller.store("ann", Method::POST, &on, &of_ann).await;
     }
-    let made = caller.store("ann", Method::POST, "promotions/of-ann", &of_ann).await;
-    caller.store("ben", Method::POST, "promotions/of-ben", &of_ben).await;
+    let made = caller
+        .store("ann", Method::POST, "promotions/of-ann", &of_ann)
+        .await;
+    caller
+        .store("ben", Method::POST, "promotions/of-ben", &of_ben)
+        .await;
     let abort = json!({ "spec": { "abort": { "by": "ann" } } });
-    caller.store("ann", Method::PATCH, "promotions/aborted", &abort).await;
+    caller
+        .store("ann", Method::PATCH, "promotions/aborted", &abort)
+        .await;
     let status = json!({ "status": { "stage": "Failed", "finishedAt": "2026-01-01T00:00:00Z" } });
-    caller.store("hand", Method::PATCH, "promotions/ended/status", &status).await;
+    caller
+        .store("hand", Method::PATCH, "promotions/ended/status", &status)
+        .await;
     let label = json!({ "metadata": { "labels": { LABEL_RESULT: "Failed" }, "finalizers": null } });
-    caller.store("hand", Method::PATCH, "promotions/ended", &label).await;
+    caller
+        .store("hand", Method::PATCH, "promotions/ended", &label)
+        .await;
     assert_eq!(made["metadata"]["finalizers"], json!([FINALIZER]));
     made
 }
@@ -71,7 +96,9 @@ async fn gate_of(caller: &Caller, promotion: &Value) {
         "metadata": { "labels": labels, "annotations": annotations, "ownerReferences": owner },
         "spec": { "template": { "metadata": { "labels": labels } } },
     });
-    let job = caller.store("operator", Method::POST, &format!("jobs/{GATE}"), &job).await;
+    let job = caller
+        .store("operator", Method::POST, &format!("jobs/{GATE}"), &job)
+        .await;
     let owner = json!([{
         "apiVersion": "batch/v1", "kind": "Job", "name": GATE, "uid": job["metadata"]["uid"], "controller": true,
     }]);
@@ -86,5 +113,7 @@ async fn gate_of(caller: &Caller, promotion: &Value) {
             "name": "gate", "image": "i:1", "resources": { "requests": { "cpu": "1" }, "limits": { "cpu": "2" } },
         }] },
     });
-    caller.store("job-controller", Method::POST, &format!("pods/{POD}"), &pod).await;
+    caller
+        .store("job-controller", Method::POST, &format!("pods/{POD}"), &pod)
+        .await;
 }

@@ -84,7 +84,11 @@ pub async fn everybody_may_do_what_the_table_says_and_nothing_else(rig: Rig) {
     for row in &rows {
         let answered = caller.ask(row).await;
         let problem = row.differs(&answered);
-        let sign = if problem.is_none() { "as expected" } else { "WRONG" };
+        let sign = if problem.is_none() {
+            "as expected"
+        } else {
+            "WRONG"
+        };
         println!("access: {} -> {:?} ({sign})", row.shown(), row.answer);
         wrong.extend(problem.map(|problem| format!("{}: {problem}", row.shown())));
     }

@@ -144,9 +144,13 @@ impl Space {
         };
         let patch = Patch::Merge(json!({ "spec": { "abort": abort } }));
         let promotions = self.promotions();
-        self.limited("abort", &object, promotions.patch(name, &parameters, &patch))
-            .await?
-            .map_err(|error| Failure::api("abort", &object, &error))
+        self.limited(
+            "abort",
+            &object,
+            promotions.patch(name, &parameters, &patch),
+        )
+        .await?
+        .map_err(|error| Failure::api("abort", &object, &error))
     }
 
     /// The user's own name, as the API server knows it.

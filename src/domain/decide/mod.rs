@@ -54,9 +54,7 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
     };
     let begun = || begun(plan, environment, observed, now);
     if let Some(held_up) = requester::policy_missing(observed, now) {
-        return begun()
-            .or_else(|| give_back(observed))
-            .unwrap_or(held_up);
+        return begun().or_else(|| give_back(observed)).unwrap_or(held_up);
     }
     let gates = planned_gates(environment, &plan.digest);
     match verdict(&gates, &observed.gates) {

@@ -56,13 +56,15 @@ fn gives_up(
     now: Timestamp,
 ) -> Option<(Timestamp, FailureReason)> {
     let may_be_written = observed.intent.is_some();
-    match (observed.request.withdrawn(), observed.request.deleted_at) {
-        (Some(reason), Some(deleted_at)) if may_be_written => {
-            return Some((since.max(deleted_at) + REFUSAL_LIMIT, reason));
-        }
-        (Some(reason), _) if !may_be_written => return Some((now, reason)),
-        _ if may_be_written => return None,
-        _ => {}
+    if let Some(reason) = observed.request.withdrawn() {
+        return match (may_be_written, observed.request.deleted_at) {
+            (false, _) => Some((now, reason)),
+            (true, Some(deleted_at)) => Some((since.max(deleted_at) + REFUSAL_LIMIT, reason)),
+            (true, None) => None,
+        };
+    }
+    if may_be_written {
+        return None;
     }
     let problem = trouble.problem.clone();
     match trouble.kind {
