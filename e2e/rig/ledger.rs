@@ -163,8 +163,7 @@ async fn wipe(world: &World, environment: &str) {
             .await
             .expect("the policy exists");
         policy.status = None;
-        let by_hand: Api<EnvironmentPolicy> =
-            Api::namespaced(world.hand.clone(), &world.namespace);
+        let by_hand: Api<EnvironmentPolicy> = Api::namespaced(world.hand.clone(), &world.namespace);
         by_hand
             .replace_status(environment, &PostParams::default(), &policy)
             .await

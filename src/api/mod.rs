@@ -52,8 +52,6 @@ pub const ANNOTATION_REQUEST: &str = "promotion.floe.dev/request";
 /// Annotation on gate Jobs: hash of the gate's specification and of the digest it judges.
 pub const ANNOTATION_SPEC_HASH: &str = "promotion.floe.dev/gate-spec-hash";
 
-/// Start of the names of gate Jobs, and so of their Pods: `kubectl exec` and the like name a Pod and nothing else.
-pub const GATE_JOB_PREFIX: &str = "floe-gate-";
 /// Name of the admission policy that writes down who asks, and of its binding.
 pub const REQUESTER_POLICY: &str = "requested-by.promotion.floe.dev";
 

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::report::ReportRules;
-use crate::api::GATE_JOB_PREFIX;
 use crate::domain::artifact::{Digest, Repository};
 use crate::domain::compliance::RuleSet;
 
@@ -28,6 +27,9 @@ pub fn not_again(report: Option<&ReportRules>) -> BTreeSet<i32> {
 
 /// Longest name of a Job: it becomes a label on its Pods.
 const MAX_NAME: usize = 63;
+/// Start of the names of gate Jobs, and so of their Pods: `kubectl exec` and the like name a Pod and nothing else, and
+/// the chart's admission policies know it by that.
+const JOB_PREFIX: &str = "floe-gate-";
 
 /// What kind of check a gate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -235,9 +237,9 @@ pub fn job_name(
             kept @ ('a'..='z' | '0'..='9') => kept,
             _ => '-',
         })
-        .take(MAX_NAME - GATE_JOB_PREFIX.len() - hash.len() - 1)
+        .take(MAX_NAME - JOB_PREFIX.len() - hash.len() - 1)
         .collect();
-    format!("{GATE_JOB_PREFIX}{}-{hash}", readable.trim_matches('-'))
+    format!("{JOB_PREFIX}{}-{hash}", readable.trim_matches('-'))
 }
 
 #[cfg(test)]
