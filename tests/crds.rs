@@ -182,6 +182,12 @@ fn with_gate(field: &str, value: Value) -> Value {
     policy("prod", "gates", json!([gate]))
 }
 
+fn with_credentials(credentials: &Value) -> Value {
+    let artifact =
+        json!({ "name": "app", "repository": "r.example/app", "credentials": credentials });
+    policy("prod", "artifacts", json!([artifact]))
+}
+
 fn accepts(objects: impl IntoIterator<Item = Value>) {
     for object in objects {
         assert_eq!(refused(&object), Vec::<String>::new(), "{object}");
@@ -192,6 +198,34 @@ fn refuses(objects: impl IntoIterator<Item = Value>) {
     for object in objects {
         assert!(!refused(&object).is_empty(), "accepted: {object}");
     }
+}
+
+#[test]
+fn credentials_are_a_secret_or_an_identity_of_a_cloud() {
+    let identity = |value: Value| with_credentials(&json!({ "workloadIdentity": value }));
+    accepts([
+        with_credentials(&json!({ "secretName": "registry" })),
+        identity(json!({ "provider": "ECR" })),
+        identity(json!({ "provider": "GAR", "serviceAccountName": "pusher" })),
+        identity(json!({ "provider": "ACR", "serviceAccountName": "pusher" })),
+    ]);
+    refuses([
+        with_credentials(&json!({})),
+        with_credentials(
+            &json!({ "secretName": "registry", "workloadIdentity": { "provider": "ECR" } }),
+        ),
+        with_credentials(&json!({ "secretName": "" })),
+        identity(json!({})),
+        identity(json!({ "provider": "Quay" })),
+        identity(json!({ "provider": "ECR", "serviceAccountName": "../other" })),
+        identity(json!({ "provider": "ECR", "serviceAccountName": "" })),
+    ]);
+    let both = json!({ "secretName": "registry", "workloadIdentity": { "provider": "ECR" } });
+    let said = refused(&with_credentials(&both)).join("; ");
+    assert!(
+        said.contains("either a secretName or a workloadIdentity"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn main() -> std::process::ExitCode {
         refusals::registry::a_registry_that_says_429_is_asked_again_when_it_wants_to_be,
         refusals::registry::a_certificate_that_is_not_trusted_stops_until_the_policy_names_its_authority,
         refusals::registry::a_missing_secret_is_named_and_waited_for,
+        refusals::credentials::who_may_not_use_a_secret_or_account_may_not_name_it_in_a_policy,
+        refusals::credentials::a_service_account_that_is_missing_or_says_too_little_is_waited_for,
         refusals::registry::a_manifest_over_4_mib_is_refused,
         refusals::registry::a_source_tag_that_moved_while_gates_ran_is_refused,
         refusals::gates::a_gate_that_was_too_slow_fails_the_promotion,

@@ -123,16 +123,72 @@ pub struct ArtifactSource {
     pub plain_http: bool,
 }
 
-/// How to log in at a registry.
+/// How to log in at a registry: with a Secret, or with an identity that a cloud knows. One of the two.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.secretName) != has(self.workloadIdentity)")
+        .message("credentials name either a secretName or a workloadIdentity"),
+)]
 pub struct Credentials {
-    /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace.
+    /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace. The entry with the longest
+    /// `host/path` that fits the repository is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
     )]
-    pub secret_name: String,
+    pub secret_name: Option<String>,
+    /// Log in as an identity of the cloud to which the registry belongs, without a stored password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
+}
+
+/// An identity of the cloud to which a registry belongs.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadIdentity {
+    /// Kind of the registry: `ECR` (Amazon Elastic Container Registry), `GAR` (Google Artifact Registry),
+    /// `ACR` (Azure Container Registry).
+    pub provider: CloudProvider,
+    /// ServiceAccount in the policy's namespace whose cloud identity is used. Its annotations say which one:
+    /// ECR `eks.amazonaws.com/role-arn`; GAR `iam.gke.io/gcp-service-account` (optional) and, outside of GKE,
+    /// `promotion.floe.dev/gcp-workload-identity-provider`; ACR `azure.workload.identity/client-id` and
+    /// `azure.workload.identity/tenant-id`. Gates' Pods run under it too, with its token in the container that
+    /// fetches the artifact only. Default: the operator's own identity, where the operator was started with
+    /// `--allow-own-identity`; gates' Pods then log in as the node on which they run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub service_account_name: Option<String>,
+}
+
+/// A cloud with a registry of its own.
+#[derive(
+    JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CloudProvider {
+    /// Amazon Elastic Container Registry.
+    #[default]
+    Ecr,
+    /// Google Artifact Registry.
+    Gar,
+    /// Azure Container Registry.
+    Acr,
 }
 
 /// Whether versions may go down.

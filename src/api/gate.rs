@@ -2,8 +2,6 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::environment_policy::Credentials;
-
 /// A check that runs as a Kubernetes Job before a version enters the environment.
 ///
 /// The Job's Pod first fetches the artifact by digest into `$FLOE_ARTIFACT_DIR`, then runs `command`
@@ -113,7 +111,7 @@ pub struct Gate {
     /// Registry credentials for the command, as `$DOCKER_CONFIG/config.json`. Default: none; the artifact is
     /// fetched without giving the command any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<GateCredentials>,
     /// User id under which the command runs, not 0. Default 65532.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
@@ -121,6 +119,18 @@ pub struct Gate {
     /// Memory and processor time for the command. Default: 100m and 128Mi requested, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+}
+
+/// A Secret with registry credentials for a command.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GateCredentials {
+    /// Secret of type `kubernetes.io/dockerconfigjson` in the policy's namespace.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub secret_name: String,
 }
 
 /// Kind of check.

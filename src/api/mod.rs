@@ -15,12 +15,12 @@ mod promotion;
 
 pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
-    ArtifactSource, Baseline, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
-    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder,
+    ArtifactSource, Baseline, CloudProvider, Credentials, EnvironmentPolicy, EnvironmentPolicySpec,
+    EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry, VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
-    AllowedFinding, EnvVar, Gate, GateType, MetricLimit, OnFailure, ReportFormat, ReportSpec,
-    Resources, Thresholds,
+    AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,
+    ReportSpec, Resources, Thresholds,
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{

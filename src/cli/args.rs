@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::effects::cloud::OwnIdentity;
+
 /// Promotes OCI artifacts through environments: the same digest, gates as Jobs, a record beside the artifact.
 #[derive(Debug, Parser)]
 #[command(
@@ -62,9 +64,63 @@ pub(super) struct OperatorArguments {
     /// Pull policy of that image in gate Pods: Always, IfNotPresent or Never.
     #[arg(long, env = "FLOE_IMAGE_PULL_POLICY", hide_env_values = true)]
     pub(super) image_pull_policy: Option<String>,
+    /// Let policies log in at registries as the operator itself: a workloadIdentity without serviceAccountName.
+    /// Everyone who may write a policy can then push wherever the operator may.
+    #[arg(long)]
+    pub(super) allow_own_identity: bool,
+    #[command(flatten)]
+    pub(super) own_identity: OwnIdentityArguments,
     /// What is logged, as RUST_LOG writes it.
     #[arg(long, env = "RUST_LOG", hide_env_values = true, default_value = "info")]
     pub(super) log: String,
+}
+
+/// What a cloud's webhook says in the environment about the operator's own identity.
+#[derive(Debug, Args)]
+pub(super) struct OwnIdentityArguments {
+    /// AWS: role of the operator; EKS sets it.
+    #[arg(long, env = "AWS_ROLE_ARN", hide_env_values = true)]
+    aws_role_arn: Option<String>,
+    /// AWS: file with the token for that role; EKS sets it.
+    #[arg(long, env = "AWS_WEB_IDENTITY_TOKEN_FILE", hide_env_values = true)]
+    aws_web_identity_token_file: Option<PathBuf>,
+    /// AWS: file with the token for the EKS Pod Identity agent; EKS sets it.
+    #[arg(
+        long,
+        env = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    aws_container_authorization_token_file: Option<PathBuf>,
+    /// Azure: tenant of the operator's application; AKS sets it.
+    #[arg(long, env = "AZURE_TENANT_ID", hide_env_values = true)]
+    azure_tenant_id: Option<String>,
+    /// Azure: the operator's application; AKS sets it.
+    #[arg(long, env = "AZURE_CLIENT_ID", hide_env_values = true)]
+    azure_client_id: Option<String>,
+    /// Azure: file with the token for that application; AKS sets it.
+    #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", hide_env_values = true)]
+    azure_federated_token_file: Option<PathBuf>,
+}
+
+impl From<OwnIdentityArguments> for OwnIdentity {
+    fn from(given: OwnIdentityArguments) -> Self {
+        let OwnIdentityArguments {
+            aws_role_arn,
+            aws_web_identity_token_file,
+            aws_container_authorization_token_file,
+            azure_tenant_id,
+            azure_client_id,
+            azure_federated_token_file,
+        } = given;
+        let application = azure_tenant_id.zip(azure_client_id);
+        Self {
+            aws_role: aws_role_arn.zip(aws_web_identity_token_file),
+            aws_pod_token: aws_container_authorization_token_file,
+            azure: application
+                .zip(azure_federated_token_file)
+                .map(|((tenant, client), file)| (tenant, client, file)),
+        }
+    }
 }
 
 #[cfg(test)]

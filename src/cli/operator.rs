@@ -32,12 +32,15 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         listen,
         image,
         image_pull_policy,
+        allow_own_identity,
+        own_identity,
         ..
     } = arguments;
     let settings = Settings {
         identity,
         image,
         image_pull_policy,
+        lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {
         settings,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::rules::RuleChecks;
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::domain::observed::Stamp;
+use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::registry::{ManifestCache, Registries};
 use crate::telemetry::Metrics;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub image: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
+    /// The identity that the cloud has given this process, when policies may log in with it.
+    pub lent_identity: Option<OwnIdentity>,
 }
 
 /// What the watches have shown.
@@ -73,7 +76,7 @@ pub(super) struct Context {
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
     pub manifests: ManifestCache,
-    /// Secrets that were read a moment ago.
+    /// What logs in at registries.
     pub credentials: Credentials,
     /// Writes Events.
     pub recorder: Recorder,
@@ -97,12 +100,15 @@ impl Context {
         stores: Stores,
         stamp: watch::Receiver<Stamp>,
         metrics: Metrics,
-    ) -> Self {
+    ) -> std::result::Result<Self, String> {
         let reporter = Reporter {
             controller: "floe".to_owned(),
             instance: Some(settings.identity.clone()),
         };
-        Self {
+        let own = settings.lent_identity.clone();
+        let lends = own.is_some();
+        let cloud = Cloud::new(CloudEndpoints::real(), own.unwrap_or_default())?;
+        Ok(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             settings,
@@ -110,13 +116,13 @@ impl Context {
             stamp,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
-            credentials: Credentials::default(),
+            credentials: Credentials::new(cloud, lends),
             metrics,
             rule_checks: RuleChecks::default(),
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
-        }
+        })
     }
 
     /// The Job of this name: from the watch, or as it was created a moment ago.

@@ -10,18 +10,17 @@ use kube::runtime::controller::Action as Next;
 use super::context::{Context, Guarded};
 use super::environments;
 use super::error::{Error, Result, api};
-use super::pass::trouble;
+use super::pass::{Stopped, trouble};
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, EnvironmentPolicyStatus, LedgerArtifact,
     find_condition,
 };
 use crate::domain::artifact::{Digest, Repository};
-use crate::domain::decision::TroubleKind;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::Place;
 use crate::effects::registry::{Reference, Registry};
 use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
 
@@ -162,22 +161,15 @@ async fn rebuild(
     };
     let access = match ctx
         .credentials
-        .access(&ctx.client, space, source, repository)
+        .access(&ctx.client, space, Place::of(source, repository))
         .await
     {
         Ok(access) => access,
-        Err(NoAccess::Missing(problem)) => {
-            return Ok(Err(Trouble {
-                kind: TroubleKind::CredentialsMissing,
-                problem,
-                not_before: None,
-            }));
-        }
-        Err(NoAccess::Api { source, .. }) => {
-            return Err(Error::Api {
-                action: "read a Secret",
-                source,
-            });
+        Err(why) => {
+            return match Stopped::from(why) {
+                Stopped::Trouble(trouble) => Ok(Err(trouble)),
+                Stopped::Error(error) => Err(error),
+            };
         }
     };
     let suffixes = environments::cached(&ctx.stores.policies, space).suffixes();

@@ -6,7 +6,7 @@ use kube::api::ListParams;
 
 use super::error::{Error, api};
 use super::observe::{gate_error, job_state};
-use super::pass::Pass;
+use super::pass::{Pass, Stopped};
 use super::perform::Done;
 use crate::api::{LABEL_DIGEST, Promotion};
 use crate::domain::gates::{GateState, JobRequest, RequestRef, job_name};
@@ -41,7 +41,7 @@ pub(super) async fn start_gate(pass: &mut Pass<'_>, name: &str) -> Done {
     let Some(gate) = of(pass, &plan).into_iter().find(|gate| gate.name == name) else {
         return Err(Error::Restless(0).into());
     };
-    let job = build_job(&job_request(pass, &plan, &gate));
+    let job = build_job(&job_request(pass, &plan, &gate).await?);
     let space = pass.observed.request.space.clone();
     let state = match api("create a gate's Job", start(&pass.ctx.client, &space, &job)).await? {
         Started::There(found) => {
@@ -70,11 +70,30 @@ fn seen(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> Option<GateState> {
     job_state(pass.ctx, request, (plan, environment), gate, pass.now)
 }
 
-fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
+async fn job_request(
+    pass: &Pass<'_>,
+    plan: &Plan,
+    gate: &PlannedGate,
+) -> Result<JobRequest, Stopped> {
     let request = &pass.observed.request;
     let route = &plan.route;
     let source = pass.source(route);
-    JobRequest {
+    let credentials = source
+        .as_ref()
+        .and_then(|source| source.credentials.as_ref());
+    let cloud_account = match credentials.and_then(|one| one.workload_identity.as_ref()) {
+        Some(wanted) => {
+            let account = pass.ctx.credentials.account(
+                &pass.ctx.client,
+                &request.space,
+                wanted,
+                &route.repository,
+            );
+            Some(account.await?)
+        }
+        None => None,
+    };
+    Ok(JobRequest {
         job_name: job_name(&request.name, &request.uid, &gate.name, 0, &gate.spec_hash),
         request: RequestRef {
             kind: "Promotion".to_owned(),
@@ -92,17 +111,15 @@ fn job_request(pass: &Pass<'_>, plan: &Plan, gate: &PlannedGate) -> JobRequest {
         digest: plan.digest.clone(),
         from: route.from.clone(),
         to: route.to.clone(),
-        credentials_secret: source
-            .as_ref()
-            .and_then(|source| source.credentials.as_ref())
-            .map(|credentials| credentials.secret_name.clone()),
+        credentials_secret: credentials.and_then(|one| one.secret_name.clone()),
+        cloud_account,
         ca_secret: source
             .as_ref()
             .and_then(|source| source.ca_secret_name.clone()),
         plain_http: source.is_some_and(|source| source.plain_http),
         operator_image: pass.ctx.settings.image.clone(),
         operator_image_pull_policy: pass.ctx.settings.image_pull_policy.clone(),
-    }
+    })
 }
 
 /// The gates that this plan needs, by the policy of its environment.

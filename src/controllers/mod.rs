@@ -74,6 +74,9 @@ pub enum Ended {
     /// Another process may lead now.
     #[error(transparent)]
     Lease(#[from] LostLease),
+    /// No connection to a cloud can be made.
+    #[error("{0}")]
+    Tls(String),
     /// A cache could not be filled.
     #[error("a watch ended before its cache was full")]
     Watch,
@@ -197,13 +200,8 @@ async fn work(
         looking = looking => looking,
     };
 
-    let ctx = Arc::new(Context::new(
-        client,
-        options.settings,
-        stores,
-        looking.shown(),
-        metrics,
-    ));
+    let ctx = Context::new(client, options.settings, stores, looking.shown(), metrics);
+    let ctx = Arc::new(ctx.map_err(Ended::Tls)?);
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
         .reconcile_on(triggered_promotions)

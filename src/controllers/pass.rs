@@ -15,7 +15,7 @@ use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::Route;
 use crate::effects::clock;
-use crate::effects::credentials::NoAccess;
+use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::events::Note;
 use crate::effects::ledger::WRITE_WINDOW;
 use crate::effects::registry::{ErrorKind, Registry, RegistryError};
@@ -53,6 +53,23 @@ impl From<super::error::Error> for Stopped {
 impl From<RegistryError> for Stopped {
     fn from(error: RegistryError) -> Self {
         Self::Trouble(trouble(&error))
+    }
+}
+
+impl From<NoAccess> for Stopped {
+    fn from(why: NoAccess) -> Self {
+        match why {
+            NoAccess::Missing(problem) => Self::Trouble(Trouble {
+                kind: TroubleKind::CredentialsMissing,
+                problem,
+                not_before: None,
+            }),
+            NoAccess::Cloud(error) => error.into(),
+            NoAccess::Api { what: _, source } => Self::Error(super::error::Error::Api {
+                action: "read what the credentials name",
+                source,
+            }),
+        }
     }
 }
 
@@ -96,28 +113,15 @@ impl Pass<'_> {
                 not_before: None,
             }));
         };
-        let access = match self
+        let access = self
             .ctx
             .credentials
-            .access(&self.ctx.client, space, &source, &route.repository)
-            .await
-        {
-            Ok(access) => access,
-            Err(NoAccess::Missing(problem)) => {
-                let kind = TroubleKind::CredentialsMissing;
-                return Err(Stopped::Trouble(Trouble {
-                    kind,
-                    problem,
-                    not_before: None,
-                }));
-            }
-            Err(NoAccess::Api { source, .. }) => {
-                return Err(Stopped::Error(super::error::Error::Api {
-                    action: "read a Secret",
-                    source,
-                }));
-            }
-        };
+            .access(
+                &self.ctx.client,
+                space,
+                Place::of(&source, &route.repository),
+            )
+            .await?;
         let registry = self.ctx.registries.open(&access)?;
         Ok(match &self.claim {
             Some((read_at, _)) => registry.writing_before(*read_at + write_window()),
@@ -168,6 +172,7 @@ impl Pass<'_> {
 pub(super) fn trouble(error: &RegistryError) -> Trouble {
     let kind = match error.kind() {
         ErrorKind::Denied => TroubleKind::RegistryDenied,
+        ErrorKind::NoCredentials => TroubleKind::CredentialsMissing,
         ErrorKind::Untrusted => TroubleKind::RegistryUntrusted,
         _ => TroubleKind::RegistryUnavailable,
     };

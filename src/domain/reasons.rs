@@ -192,7 +192,7 @@ pub const REASONS: &[Reason] = &[
         word: "RegistryDenied",
         ends: Ends::WaitsThenFails,
         meaning: "The registry refuses the operator's credentials (401 or 403).",
-        advice: "Check the Secret that the policy names under credentials, and what that account may do.",
+        advice: "Check what the policy names under credentials, and what that account may do; the message has the registry's or cloud's own words.",
     },
     Reason {
         word: "RegistryUntrusted",
@@ -203,8 +203,8 @@ pub const REASONS: &[Reason] = &[
     Reason {
         word: "CredentialsMissing",
         ends: Ends::Waits,
-        meaning: "A Secret that the policy names is missing or malformed.",
-        advice: "Create or mend that Secret; the message says which.",
+        meaning: "A Secret or ServiceAccount that the policy names is missing, malformed or out of reach.",
+        advice: "Create or mend it; the message says which and how.",
     },
     Reason {
         word: "RequesterPolicyMissing",

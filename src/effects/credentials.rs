@@ -1,22 +1,25 @@
-//! From a policy's Secrets to access to a registry. Secrets are read by name, never watched.
+//! From what a policy names to access to a registry: Secrets, and identities that clouds know. Secrets and
+//! ServiceAccounts are read by name, never watched.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::api::ArtifactSource;
+use crate::api::{self, ArtifactSource, WorkloadIdentity};
 use crate::domain::artifact::Repository;
+use crate::domain::policy::cloud::{CloudAccount, Identity, registry_of};
 use crate::effects::clock;
-use crate::effects::registry::{Access, login_for};
+use crate::effects::cloud::{Cloud, CloudLogin, TokenSource};
+use crate::effects::registry::{Access, Login, RegistryError, login_for};
 
 /// How long a Secret is believed before it is read again.
 const FRESH: Duration = Duration::from_mins(1);
-/// Most Secrets kept.
+/// Most Secrets, ServiceAccounts and logins kept.
 const MOST: usize = 256;
 /// Key of the Secret that holds registry credentials (Kubernetes, `kubernetes.io/dockerconfigjson`).
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
@@ -26,58 +29,238 @@ const CA: &str = "ca.crt";
 /// Why there is no access.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAccess {
-    /// The Secret is missing or malformed: somebody has to mend it.
+    /// A Secret or ServiceAccount is missing or malformed: somebody has to mend it.
     #[error("{0}")]
     Missing(String),
+    /// A cloud could not say who somebody is.
+    #[error(transparent)]
+    Cloud(RegistryError),
     /// The API server could not be asked.
-    #[error("cannot read Secret '{name}': {source}")]
+    #[error("cannot read {what}: {source}")]
     Api {
-        /// Name of the Secret.
-        name: String,
+        /// Kind and name.
+        what: String,
         /// What the client said.
         source: Box<kube::Error>,
     },
 }
 
-type SecretData = BTreeMap<String, ByteString>;
+/// A place in a registry, and how its policy says that it is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// How to log in; none = anonymously.
+    pub credentials: Option<&'a api::Credentials>,
+    /// Secret with the certificate authority.
+    pub ca_secret_name: Option<&'a str>,
+    /// Speak HTTP without TLS.
+    pub plain_http: bool,
+}
 
-/// Secrets that were read a moment ago.
-#[derive(Default)]
+impl<'a> Place<'a> {
+    /// Where an artifact lies.
+    pub fn of(source: &'a ArtifactSource, repository: &'a Repository) -> Self {
+        Self {
+            repository,
+            credentials: source.credentials.as_ref(),
+            ca_secret_name: source.ca_secret_name.as_deref(),
+            plain_http: source.plain_http,
+        }
+    }
+}
+
+type SecretData = BTreeMap<String, ByteString>;
+type Annotations = BTreeMap<String, String>;
+/// What was read a moment ago, by namespace and name.
+type Read<T> = Mutex<BTreeMap<(String, String), (Instant, T)>>;
+
+/// Secrets and ServiceAccounts that were read a moment ago, and logins that last.
 pub struct Credentials {
-    read: Mutex<BTreeMap<(String, String), (Instant, SecretData)>>,
+    cloud: Arc<Cloud>,
+    lends_own_identity: bool,
+    secrets: Read<SecretData>,
+    accounts: Read<Annotations>,
+    logins: Mutex<BTreeMap<String, (Instant, Arc<CloudLogin>)>>,
 }
 
 impl Credentials {
-    /// Access to the registry of an artifact, with the Secrets that its policy names.
+    /// Nothing known yet. With `lends_own_identity` a policy may log in as the operator.
+    pub fn new(cloud: Cloud, lends_own_identity: bool) -> Self {
+        Self {
+            cloud: Arc::new(cloud),
+            lends_own_identity,
+            secrets: Mutex::default(),
+            accounts: Mutex::default(),
+            logins: Mutex::default(),
+        }
+    }
+
+    /// Access to the registry of a place, with the Secrets and identities that the policy of this namespace
+    /// names.
     ///
     /// # Errors
-    /// `Missing` names the Secret and what is wrong with it; `Api` when it could not be read.
+    /// `Missing` names the object and what is wrong with it; `Api` when it could not be read.
     pub async fn access(
         &self,
         client: &Client,
         namespace: &str,
-        source: &ArtifactSource,
-        repository: &Repository,
+        place: Place<'_>,
     ) -> Result<Access, NoAccess> {
-        let mut access = Access::to(repository);
-        access.plain_http = source.plain_http;
-        if let Some(credentials) = &source.credentials {
-            let name = &credentials.secret_name;
+        let mut access = Access::to(place.repository);
+        access.plain_http = place.plain_http;
+        if let Some(name) = place.credentials.and_then(|one| one.secret_name.as_ref()) {
             let payload = self.value(client, namespace, name, DOCKER_CONFIG).await?;
-            let login = login_for(&payload, repository).map_err(|why| {
+            let login = login_for(&payload, place.repository).map_err(|why| {
                 NoAccess::Missing(format!("Secret '{name}' in namespace '{namespace}': {why}"))
             })?;
             access.credentials = Some(login);
         }
-        if let Some(name) = &source.ca_secret_name {
+        if let Some(wanted) = place
+            .credentials
+            .and_then(|one| one.workload_identity.as_ref())
+        {
+            let account = self
+                .account(client, namespace, wanted, place.repository)
+                .await?;
+            let login = self.login(client, namespace, &account, place.repository)?;
+            access.credentials = Some(Login::renewed(login));
+        }
+        if let Some(name) = place.ca_secret_name {
             access.ca_pem = Some(self.value(client, namespace, name, CA).await?);
         }
         Ok(access)
     }
 
-    /// Reads the Secrets of a namespace anew the next time: a registry has refused what they hold.
+    /// The account of a cloud that a policy names.
+    ///
+    /// # Errors
+    /// As [`Credentials::access`].
+    pub async fn account(
+        &self,
+        client: &Client,
+        namespace: &str,
+        wanted: &WorkloadIdentity,
+        repository: &Repository,
+    ) -> Result<CloudAccount, NoAccess> {
+        let provider = wanted.provider;
+        let Some(name) = &wanted.service_account_name else {
+            if !self.lends_own_identity {
+                return Err(NoAccess::Missing(
+                    "the policy asks for the operator's own identity (a workloadIdentity without \
+                     serviceAccountName), which this operator does not lend; name a ServiceAccount, or start the \
+                     operator with --allow-own-identity (chart: workloadIdentity.allowOwnIdentity)"
+                        .to_owned(),
+                ));
+            }
+            return Ok(CloudAccount {
+                provider,
+                identity: Identity::Own,
+                service_account: None,
+            });
+        };
+        let annotations = self.annotations(client, namespace, name).await?;
+        let cluster = if Identity::needs_cluster(provider, &annotations) {
+            let found = self.cloud.gke_cluster().await.map_err(|problem| {
+                let who = format!("{} as {}", repository.registry(), who(namespace, name));
+                NoAccess::Cloud(RegistryError::new("log in at", who, problem))
+            })?;
+            Some(found)
+        } else {
+            None
+        };
+        let identity = Identity::of(provider, &annotations, cluster.as_ref())
+            .map_err(|why| NoAccess::Missing(format!("{}: {why}", who(namespace, name))))?;
+        Ok(CloudAccount {
+            provider,
+            identity,
+            service_account: Some(name.clone()),
+        })
+    }
+
+    /// The logins of an account at the registry of a repository: those that are in use, or new ones.
+    fn login(
+        &self,
+        client: &Client,
+        namespace: &str,
+        account: &CloudAccount,
+        repository: &Repository,
+    ) -> Result<Arc<CloudLogin>, NoAccess> {
+        let host = repository.registry();
+        let registry = registry_of(account.provider, host).map_err(NoAccess::Missing)?;
+        let key = format!("{namespace}/{host}/{account:?}");
+        let mut logins = lock(&self.logins);
+        if let Some((used, login)) = logins.get_mut(&key) {
+            *used = clock::instant();
+            return Ok(Arc::clone(login));
+        }
+        let tokens = account
+            .service_account
+            .as_ref()
+            .map(|name| TokenSource::Account {
+                client: client.clone(),
+                namespace: namespace.to_owned(),
+                name: name.clone(),
+            });
+        let who = match &account.service_account {
+            Some(name) => who(namespace, name),
+            None => "the operator".to_owned(),
+        };
+        let login = Arc::new(CloudLogin::new(
+            Arc::clone(&self.cloud),
+            registry,
+            account.identity.clone(),
+            tokens,
+            who,
+        ));
+        if logins.len() >= MOST {
+            let oldest = logins.iter().min_by_key(|(_, (used, _))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                logins.remove(&oldest);
+            }
+        }
+        logins.insert(key, (clock::instant(), Arc::clone(&login)));
+        Ok(login)
+    }
+
+    /// Reads the Secrets and ServiceAccounts of a namespace anew the next time: a registry has refused what they
+    /// say.
     pub fn forget(&self, namespace: &str) {
-        self.lock().retain(|(kept, _), _| kept != namespace);
+        lock(&self.secrets).retain(|(kept, _), _| kept != namespace);
+        lock(&self.accounts).retain(|(kept, _), _| kept != namespace);
+    }
+
+    async fn annotations(
+        &self,
+        client: &Client,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Annotations, NoAccess> {
+        if let Some(known) = fresh(&self.accounts, namespace, name) {
+            return Ok(known);
+        }
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        let found = accounts.get_opt(name).await;
+        let account = found.map_err(|source| match source {
+            kube::Error::Api(status) if status.code == 403 => NoAccess::Missing(format!(
+                "the operator may not read {}; give it the verb 'get' on 'serviceaccounts' and 'create' on \
+                 'serviceaccounts/token' there (chart: workloadIdentity.serviceAccounts)",
+                who(namespace, name)
+            )),
+            source => NoAccess::Api {
+                what: who(namespace, name),
+                source: Box::new(source),
+            },
+        })?;
+        let Some(account) = account else {
+            return Err(NoAccess::Missing(format!(
+                "there is no {}",
+                who(namespace, name)
+            )));
+        };
+        let annotations = account.metadata.annotations.unwrap_or_default();
+        keep(&self.accounts, namespace, name, annotations.clone());
+        Ok(annotations)
     }
 
     async fn value(
@@ -101,21 +284,15 @@ impl Credentials {
         namespace: &str,
         name: &str,
     ) -> Result<SecretData, NoAccess> {
-        let key = (namespace.to_owned(), name.to_owned());
-        let kept = self
-            .lock()
-            .get(&key)
-            .filter(|(read_at, _)| read_at.elapsed() < FRESH)
-            .map(|(_, data)| data.clone());
-        if let Some(data) = kept {
-            return Ok(data);
+        if let Some(known) = fresh(&self.secrets, namespace, name) {
+            return Ok(known);
         }
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let found = secrets
             .get_opt(name)
             .await
             .map_err(|source| NoAccess::Api {
-                name: name.to_owned(),
+                what: format!("Secret '{name}'"),
                 source: Box::new(source),
             })?;
         let Some(secret) = found else {
@@ -124,15 +301,32 @@ impl Credentials {
             )));
         };
         let data = secret.data.unwrap_or_default();
-        let mut read = self.lock();
-        read.retain(|_, (read_at, _)| read_at.elapsed() < FRESH);
-        if read.len() < MOST {
-            read.insert(key, (clock::instant(), data.clone()));
-        }
+        keep(&self.secrets, namespace, name, data.clone());
         Ok(data)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), (Instant, SecretData)>> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+fn who(namespace: &str, name: &str) -> String {
+    format!("ServiceAccount '{name}' in namespace '{namespace}'")
+}
+
+fn fresh<T: Clone>(read: &Read<T>, namespace: &str, name: &str) -> Option<T> {
+    let key = (namespace.to_owned(), name.to_owned());
+    lock(read)
+        .get(&key)
+        .filter(|(read_at, _)| read_at.elapsed() < FRESH)
+        .map(|(_, data)| data.clone())
+}
+
+fn keep<T>(read: &Read<T>, namespace: &str, name: &str, data: T) {
+    let mut read = lock(read);
+    read.retain(|_, (read_at, _)| read_at.elapsed() < FRESH);
+    if read.len() < MOST {
+        let key = (namespace.to_owned(), name.to_owned());
+        read.insert(key, (clock::instant(), data));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@
 pub mod abandoned_claims;
 pub mod bounded;
 pub mod clock;
+pub mod cloud;
 pub mod credentials;
 pub mod events;
 pub mod fetch;

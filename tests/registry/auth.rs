@@ -3,7 +3,9 @@
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use base64::Engine as _;
-use floe::effects::registry::{Access, ErrorKind, Login, Reference, Registry, RegistryError};
+use floe::effects::registry::{
+    Access, ErrorKind, Login, Reference, Registry, RegistryError, login_for,
+};
 
 use crate::double::{Auth, Lie, On, Options, PASSWORD, RegistryDouble, error, reply};
 use crate::tag;
@@ -187,6 +189,7 @@ async fn a_failing_token_service_never_makes_an_artifact_absent() {
         (token("no json"), ErrorKind::Unreadable),
     ] {
         let double = start(Auth::Bearer).await;
+        double.store().tokens_by_post = false;
         let before = double.tags();
         double.lie(On::next(Method::GET, "/token"), lie);
         let error = read(&double.client(), &double).await.unwrap_err();
@@ -221,4 +224,126 @@ async fn a_registry_that_echoes_the_password_does_not_get_it_into_our_messages()
     assert!(error.to_string().contains("redacted is wrong"), "{error}");
     assert!(!format!("{error:?}").contains(PASSWORD));
     assert!(!format!("{:?}", double.access()).contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn an_identity_token_is_posted_and_never_sent_to_the_registry() {
+    let double = start(Auth::Bearer).await;
+    let access = Access {
+        credentials: Some(Login::identity_token("", PASSWORD)),
+        ..double.access()
+    };
+    let client = Registry::new(&access).unwrap();
+    assert_eq!(read(&client, &double).await, Ok(true));
+    for request in double.store().log.clone() {
+        let sent = request.authorization.unwrap_or_default();
+        assert!(!request.query.contains(PASSWORD) && !sent.contains(PASSWORD));
+    }
+    let page = "GET /v2/team/app/manifests/v1.2.3";
+    assert_eq!(double.take_requests(), [page, "POST /token", page]);
+}
+
+#[tokio::test]
+async fn a_token_service_without_the_one_way_is_asked_the_other() {
+    for (login, by_post, methods) in [
+        (
+            Login::identity_token("robot", PASSWORD),
+            false,
+            ["POST", "GET"],
+        ),
+        (Login::new("robot", PASSWORD), true, ["GET", "POST"]),
+    ] {
+        let double = start(Auth::Bearer).await;
+        double.store().tokens_by_post = by_post;
+        double.store().tokens_by_get = !by_post;
+        let access = Access {
+            credentials: Some(login),
+            ..double.access()
+        };
+        let client = Registry::new(&access).unwrap();
+        assert_eq!(read(&client, &double).await, Ok(true));
+        let asked: Vec<String> = double
+            .store()
+            .log
+            .iter()
+            .filter(|request| request.path == "/token")
+            .map(|request| request.method.to_string())
+            .collect();
+        assert_eq!(asked, methods);
+    }
+}
+
+#[tokio::test]
+async fn an_identity_token_that_is_refused_is_denied_and_not_shown() {
+    let double = start(Auth::Bearer).await;
+    let access = Access {
+        credentials: Some(Login::identity_token("", "withdrawn-t0ken")),
+        ..double.access()
+    };
+    let client = Registry::new(&access).unwrap();
+    for status in [401, 400] {
+        double.lie(On::next(Method::POST, "/token"), Lie::status(status));
+        let error = read(&client, &double).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(!error.to_string().contains("withdrawn"), "{error}");
+    }
+    let basic = start(Auth::Basic).await;
+    let access = Access {
+        credentials: Some(Login::identity_token("", PASSWORD)),
+        ..basic.access()
+    };
+    let error = read(&Registry::new(&access).unwrap(), &basic)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("only a token"), "{error}");
+}
+
+#[tokio::test]
+async fn a_registry_token_is_sent_as_it_is() {
+    let double = start(Auth::Bearer).await;
+    let all = "repository:team/app:pull,push".to_owned();
+    double.store().tokens.insert("given".to_owned(), all);
+    let access = Access {
+        credentials: Some(Login::registry_token("given")),
+        ..double.access()
+    };
+    let client = Registry::new(&access).unwrap();
+    assert_eq!(read(&client, &double).await, Ok(true));
+    assert_eq!(double.take_methods(), ["GET", "GET"], "no token service");
+    double.store().tokens.clear();
+    let error = read(&client, &double).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+}
+
+/// Harbor's robot accounts are users with signs that shells and URLs know, and a password.
+#[tokio::test]
+async fn a_robot_account_of_harbor_logs_in_from_a_secret() {
+    let double = start(Auth::Bearer).await;
+    let name = "robot$team+floe";
+    double.store().login.lock().unwrap().0 = name.to_owned();
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{PASSWORD}"));
+    let payload = format!(
+        r#"{{"auths": {{"{}": {{"auth": "{pair}"}}}}}}"#,
+        double.host()
+    );
+    let login = login_for(payload.as_bytes(), &double.repository("team/app")).unwrap();
+    let access = Access {
+        credentials: Some(login),
+        ..double.access()
+    };
+    let client = Registry::new(&access).unwrap();
+    assert_eq!(read(&client, &double).await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_registry_that_echoes_what_was_sent_does_not_get_it_into_our_messages() {
+    let double = start(Auth::Bearer).await;
+    let client = double.client();
+    read(&client, &double).await.unwrap();
+    let token = double.store().tokens.keys().next().unwrap().clone();
+    let echo = error(StatusCode::FORBIDDEN, "DENIED", &format!("Bearer {token}"));
+    double.lie(On::next(Method::GET, "/manifests/"), Lie::Instead(echo));
+    let error = read(&client, &double).await.unwrap_err();
+    assert!(error.to_string().contains("Bearer redacted"), "{error}");
 }

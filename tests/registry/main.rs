@@ -8,6 +8,8 @@ mod auth;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod cloud;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 mod double;
 #[cfg(test)]
@@ -26,6 +28,8 @@ mod records;
 mod tagging;
 #[cfg(test)]
 mod unpacking;
+#[cfg(test)]
+mod vendors;
 
 #[cfg(test)]
 use floe::domain::artifact::Tag;

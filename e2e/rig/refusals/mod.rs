@@ -1,5 +1,6 @@
 //! What gets a clear refusal, with nothing written.
 
+pub mod credentials;
 pub mod gates;
 pub mod hostile;
 pub mod objects;

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::domain::artifact::{Digest, Repository, Tag};
 use crate::domain::compliance::{Exception, Rule, RuleSet};
+use crate::domain::policy::cloud::CloudAccount;
 
 /// What the operator's image does in the Pods of gates.
 #[derive(Debug, Subcommand)]
@@ -87,6 +88,12 @@ pub(super) struct Source {
     /// Docker configuration with the registry's credentials; without it floe asks anonymously.
     #[arg(long)]
     pub(super) docker_config: Option<PathBuf>,
+    /// Account of a cloud as which to log in, as JSON.
+    #[arg(long, value_name = "JSON", value_parser = json::<CloudAccount>, conflicts_with = "docker_config")]
+    pub(super) cloud_account: Option<CloudAccount>,
+    /// File with a token of the ServiceAccount that stands for it; without it the account is that of the node.
+    #[arg(long, requires = "cloud_account")]
+    pub(super) cloud_token: Option<PathBuf>,
     /// Certificate authority of the registry (PEM).
     #[arg(long)]
     pub(super) ca: Option<PathBuf>,

@@ -3,7 +3,8 @@
 mod args;
 mod fetch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use floe_gate::tail::{Stream, Tail};
@@ -14,11 +15,14 @@ pub(super) use args::GateCommand;
 use args::{Source, ValidateArguments};
 
 use super::{ExitCode, output};
+use crate::domain::artifact::Repository;
 use crate::domain::compliance::{self, Input, MAX_DOCUMENT_BYTES, Subject};
+use crate::domain::policy::cloud::{CloudAccount, registry_of};
 use crate::effects::bounded::{self, RULES_LIMIT};
 use crate::effects::clock;
+use crate::effects::cloud::{Cloud, CloudEndpoints, CloudLogin, OwnIdentity, TokenSource};
 use crate::effects::fetch::{self as files, FetchError, Fetched};
-use crate::effects::registry::{Access, Registry, login_for};
+use crate::effects::registry::{Access, Login, Registry, login_for};
 
 /// How often a registry that does not answer is asked, and how long before the second try. A Pod is
 /// not started again for it.
@@ -152,10 +156,31 @@ async fn open(source: &Source) -> Result<Registry, String> {
         let login = login_for(&read(path).await?, repository).map_err(|error| error.to_string())?;
         access.credentials = Some(login);
     }
+    if let Some(account) = &source.cloud_account {
+        let login = cloud_login(account, source.cloud_token.as_ref(), repository)?;
+        access.credentials = Some(login);
+    }
     if let Some(path) = &source.ca {
         access.ca_pem = Some(read(path).await?);
     }
     Registry::new(&access).map_err(|error| error.to_string())
+}
+
+fn cloud_login(
+    account: &CloudAccount,
+    token: Option<&PathBuf>,
+    repository: &Repository,
+) -> Result<Login, String> {
+    let registry = registry_of(account.provider, repository.registry())?;
+    let cloud = Cloud::new(CloudEndpoints::real(), OwnIdentity::default())?;
+    let who = match &account.service_account {
+        Some(name) => format!("ServiceAccount '{name}'"),
+        None => "the node of this Pod".to_owned(),
+    };
+    let tokens = token.cloned().map(TokenSource::File);
+    let identity = account.identity.clone();
+    let login = CloudLogin::new(Arc::new(cloud), registry, identity, tokens, who);
+    Ok(Login::renewed(Arc::new(login)))
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, String> {

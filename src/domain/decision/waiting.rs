@@ -111,7 +111,8 @@ pub enum TroubleKind {
     RegistryDenied,
     /// Its certificate is not trusted.
     RegistryUntrusted,
-    /// The Secret with the credentials or the certificate authority is missing or malformed.
+    /// The Secret or ServiceAccount with the credentials, or the Secret with the certificate authority, is missing
+    /// or malformed.
     CredentialsMissing,
 }
 
@@ -130,10 +131,10 @@ impl TroubleKind {
         match self {
             Self::RegistryUnavailable => "nothing to do if it comes back",
             Self::RegistryDenied => {
-                "check the Secret of the policy's credentials, and the rights of that account"
+                "check the policy's credentials, and the rights of that account"
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
-            Self::CredentialsMissing => "create or mend that Secret",
+            Self::CredentialsMissing => "create or mend what is named",
         }
     }
 }

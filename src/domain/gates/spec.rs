@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::report::ReportRules;
 use crate::domain::artifact::{Digest, Repository};
 use crate::domain::compliance::RuleSet;
+use crate::domain::policy::cloud::CloudAccount;
 
 /// Name of the gate that runs in every environment.
 pub const POLICY_COMPLIANCE: &str = "policy_compliance";
@@ -192,6 +193,9 @@ pub struct JobRequest {
     /// Secret with the registry's credentials (`kubernetes.io/dockerconfigjson`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret: Option<String>,
+    /// Account of the cloud as which the artifact is fetched, when there is no such Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_account: Option<CloudAccount>,
     /// Secret with the registry's certificate authority (`ca.crt`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret: Option<String>,

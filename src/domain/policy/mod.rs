@@ -1,5 +1,6 @@
 //! Environments: policies as checked values.
 
+pub mod cloud;
 mod gate_rule;
 
 use std::collections::BTreeMap;
@@ -167,6 +168,9 @@ impl Environment {
         for artifact in &spec.artifacts {
             match artifact.repository.parse() {
                 Ok(repository) => {
+                    if let Err(why) = cloud::fits(artifact.credentials.as_ref(), &repository) {
+                        problem = Some(format!("artifact '{}': {why}", artifact.name));
+                    }
                     artifacts.insert(artifact.name.clone(), repository);
                 }
                 Err(why) => problem = Some(format!("artifact '{}': {why}", artifact.name)),

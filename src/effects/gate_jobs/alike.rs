@@ -52,6 +52,11 @@ pub(super) fn difference(job: &Job, pod: &Pod) -> Option<String> {
             return Some(format!("its volume '{}' is another one", volume.name));
         }
     }
+    if wanted.service_account_name.is_some()
+        && wanted.service_account_name != found.service_account_name
+    {
+        return Some("it runs as another ServiceAccount".to_owned());
+    }
     if found.share_process_namespace == Some(true) || found.host_pid == Some(true) {
         return Some("its containers see each other's processes".to_owned());
     }
@@ -89,7 +94,7 @@ fn no_mount_inside(wanted: &[VolumeMount], found: &[VolumeMount]) -> bool {
         })
 }
 
-/// The same folder or Secret; who may read it is for the cluster to default.
+/// The same folder, Secret or token; who may read it is for the cluster to default.
 fn same_source(wanted: &Volume, found: &Volume) -> bool {
     let secret = |volume: &Volume| {
         let secret = volume.secret.as_ref()?;
@@ -101,8 +106,15 @@ fn same_source(wanted: &Volume, found: &Volume) -> bool {
             .as_ref()
             .map(|folder| folder.medium.clone())
     };
-    let known = secret(wanted).is_some() || folder(wanted).is_some();
-    known && secret(wanted) == secret(found) && folder(wanted) == folder(found)
+    let token = |volume: &Volume| {
+        let projected = volume.projected.as_ref()?;
+        projected.sources.clone()
+    };
+    let known = secret(wanted).is_some() || folder(wanted).is_some() || token(wanted).is_some();
+    known
+        && secret(wanted) == secret(found)
+        && folder(wanted) == folder(found)
+        && token(wanted) == token(found)
 }
 
 /// A container that the template does not have and that mounts one of its volumes.

@@ -48,6 +48,33 @@ fn the_pod_of_the_job_is_alike_with_all_that_a_cluster_adds() {
 }
 
 #[test]
+fn a_pod_of_another_account_or_with_another_token_is_found() {
+    let with_identity = |account: &str, audience: &str| {
+        let mut spec = template();
+        spec["serviceAccountName"] = account.into();
+        let token = json!({"serviceAccountToken": {"audience": audience, "expirationSeconds": 3600, "path": "token"}});
+        spec["volumes"].as_array_mut().unwrap().push(
+            json!({"name": "identity", "projected": {"defaultMode": 288, "sources": [token]}}),
+        );
+        spec
+    };
+    let differs = |pod: Value| {
+        let template = with_identity("pusher", "sts.amazonaws.com");
+        let job = json!({ "spec": { "template": { "spec": template } } });
+        let job = serde_json::from_value(job).unwrap();
+        difference(
+            &job,
+            &serde_json::from_value(json!({ "spec": pod })).unwrap(),
+        )
+    };
+    assert_eq!(differs(with_identity("pusher", "sts.amazonaws.com")), None);
+    let other = differs(with_identity("default", "sts.amazonaws.com")).unwrap();
+    assert!(other.contains("ServiceAccount"), "{other}");
+    let other = differs(with_identity("pusher", "https://elsewhere.example")).unwrap();
+    assert!(other.contains("identity"), "{other}");
+}
+
+#[test]
 fn a_container_that_runs_something_else_is_found() {
     type Edit = fn(&mut Value);
     let edits: [Edit; 8] = [

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use super::pod::pod_spec;
 use crate::api;
-use crate::domain::gates::{GATE_CONTAINER, JobRequest, ReportRules, not_again};
+use crate::domain::gates::{FETCH_CONTAINER, GATE_CONTAINER, JobRequest, ReportRules, not_again};
 
 /// How long a finished Job stays, in seconds: a day, for people who want to read its logs.
 const TTL_SECONDS: i32 = 86_400;
@@ -62,7 +62,7 @@ fn labels(request: &JobRequest) -> BTreeMap<String, String> {
 }
 
 fn annotations(request: &JobRequest) -> BTreeMap<String, String> {
-    BTreeMap::from([
+    let mut annotations = BTreeMap::from([
         (
             api::ANNOTATION_REQUEST.to_owned(),
             request.request.name.clone(),
@@ -71,7 +71,15 @@ fn annotations(request: &JobRequest) -> BTreeMap<String, String> {
             api::ANNOTATION_SPEC_HASH.to_owned(),
             request.spec_hash.clone(),
         ),
-    ])
+    ]);
+    if request.cloud_account.is_some() {
+        // The webhook of EKS would give the role to each container, also to the one with the gate's command.
+        annotations.insert(
+            "eks.amazonaws.com/skip-containers".to_owned(),
+            format!("{FETCH_CONTAINER},{GATE_CONTAINER}"),
+        );
+    }
+    annotations
 }
 
 /// The request controls the Job, so that the garbage collector removes the Job with it.

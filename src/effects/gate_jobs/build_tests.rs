@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::compliance::{Exception, Rule, RuleSet, RuleSeverity};
 use crate::domain::gates::{EnvVar, GateKind, GateSpec, POLICY_COMPLIANCE, RequestRef};
+use crate::domain::policy::cloud::{CloudAccount, CloudProvider, Identity};
 
 fn request() -> JobRequest {
     JobRequest {
@@ -45,6 +46,7 @@ fn request() -> JobRequest {
         from: Some("staging".into()),
         to: "prod".into(),
         credentials_secret: Some("pull".into()),
+        cloud_account: None,
         ca_secret: Some("ca".into()),
         plain_http: false,
         operator_image: "registry.example/floe:1".into(),
@@ -515,4 +517,69 @@ fn rules_and_exceptions_reach_the_check_one_argument_each() {
         r#"{"rule":"retention","reason":"r","expires":"2026-12-31"}"#
     );
     assert!(args.contains(&"--require-manifest"));
+}
+
+#[test]
+fn the_token_of_a_cloud_account_is_mounted_only_where_the_artifact_is_fetched() {
+    let account = CloudAccount {
+        provider: CloudProvider::Ecr,
+        identity: Identity::Role {
+            arn: "arn:aws:iam::123456789012:role/floe".into(),
+        },
+        service_account: Some("pusher".into()),
+    };
+    let request = JobRequest {
+        credentials_secret: None,
+        cloud_account: Some(account.clone()),
+        ..request()
+    };
+    let built = json(&request);
+    let annotations = &built["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(
+        annotations["eks.amazonaws.com/skip-containers"],
+        "fetch,gate"
+    );
+    let pod = pod(&request);
+    assert_eq!(pod["serviceAccountName"], "pusher");
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let volumes = pod["volumes"].as_array().unwrap();
+    let token = volumes.iter().find(|volume| volume["name"] == "identity");
+    assert_eq!(
+        token.unwrap()["projected"]["sources"],
+        serde_json::json!([{"serviceAccountToken":
+            {"audience": "sts.amazonaws.com", "expirationSeconds": 3600, "path": "token"}}])
+    );
+    let [fetch, gate] = containers(&pod).try_into().unwrap();
+    let has = |container| mounts(container).contains(&("/floe/identity".to_owned(), true));
+    assert!(has(&fetch) && !has(&gate));
+    let args: Vec<&str> = fetch["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|arg| arg.as_str())
+        .collect();
+    let after = |flag| {
+        let at = args.iter().position(|arg| *arg == flag).unwrap();
+        args[at + 1]
+    };
+    assert_eq!(after("--cloud-token"), "/floe/identity/token");
+    let read: CloudAccount = serde_json::from_str(after("--cloud-account")).unwrap();
+    assert_eq!(read, account);
+}
+
+#[test]
+fn an_identity_of_the_node_needs_neither_token_nor_account() {
+    let request = JobRequest {
+        credentials_secret: None,
+        cloud_account: Some(CloudAccount {
+            provider: CloudProvider::Gar,
+            identity: Identity::Own,
+            service_account: None,
+        }),
+        ..compliance()
+    };
+    let pod = pod(&request);
+    assert_eq!(pod["serviceAccountName"], serde_json::Value::Null);
+    assert!(!pod.to_string().contains("/floe/identity"));
+    assert!(pod.to_string().contains("--cloud-account"));
 }

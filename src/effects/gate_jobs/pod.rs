@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::volumes::{
     ARTIFACT, ARTIFACT_DIR, BIN, CA_DIR, CREDENTIALS_DIR, DOCKER_CONFIG_DIR, HOME, HOME_DIR,
-    LAYOUT, LAYOUT_DIR, REPORT, REPORT_FILE, TMP, command_credentials, mount, secret_mounts,
-    volumes,
+    IDENTITY_DIR, LAYOUT, LAYOUT_DIR, REPORT, REPORT_FILE, TMP, command_credentials, mount,
+    secret_mounts, volumes,
 };
 use crate::domain::compliance::RuleSet;
 use crate::domain::gates::{FETCH_CONTAINER, GATE_CONTAINER, GateKind, JobRequest, ReportRules};
@@ -45,6 +45,11 @@ pub(super) fn pod_spec(request: &JobRequest) -> PodSpec {
                 + DEADLINE_SLACK_SECONDS,
         ),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
+        // Its token is mounted below, for one audience and one container.
+        service_account_name: request
+            .cloud_account
+            .as_ref()
+            .and_then(|account| account.service_account.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
@@ -238,6 +243,13 @@ fn fetch_args(request: &JobRequest) -> Vec<String> {
             "--docker-config".to_owned(),
             format!("{CREDENTIALS_DIR}/config.json"),
         ]);
+    }
+    if let Some(account) = &request.cloud_account {
+        let json = serde_json::to_string(account).unwrap_or_default();
+        args.extend(["--cloud-account".to_owned(), json]);
+        if account.service_account.is_some() {
+            args.extend(["--cloud-token".to_owned(), format!("{IDENTITY_DIR}/token")]);
+        }
     }
     if request.ca_secret.is_some() {
         args.extend(["--ca".to_owned(), format!("{CA_DIR}/ca.crt")]);

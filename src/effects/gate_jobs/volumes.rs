@@ -1,7 +1,8 @@
 //! Folders and Secrets of a gate's Pod, and where its containers find them.
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount,
+    EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretVolumeSource,
+    ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -11,6 +12,7 @@ pub(super) const ARTIFACT_DIR: &str = "/floe/artifact";
 pub(super) const BIN_DIR: &str = "/floe/bin";
 pub(super) const HOME_DIR: &str = "/floe/home";
 pub(super) const CREDENTIALS_DIR: &str = "/floe/credentials";
+pub(super) const IDENTITY_DIR: &str = "/floe/identity";
 pub(super) const CA_DIR: &str = "/floe/ca";
 pub(super) const REPORT_DIR: &str = "/floe/report";
 pub(super) const REPORT_FILE: &str = "/floe/report/report";
@@ -18,6 +20,9 @@ pub(super) const LAYOUT_DIR: &str = "/floe/layout";
 /// Credentials for the command, when the gate asks for some; those of `fetch` are never its own.
 pub(super) const DOCKER_CONFIG_DIR: &str = "/floe/registry";
 const DOCKER_CONFIG_VOLUME: &str = "registry";
+
+/// How long the token in a Pod lives, in seconds. kubelet renews it.
+const TOKEN_LIFE_SECONDS: i64 = 3600;
 
 /// Folders that are empty at first: name of the volume, path, and how much may be written.
 pub(super) type Folder = (&'static str, &'static str, &'static str);
@@ -67,6 +72,9 @@ pub(super) fn volumes(request: &JobRequest, own_check: bool) -> Vec<Volume> {
             "config.json",
         ));
     }
+    if let Some(audience) = token_audience(request) {
+        volumes.push(token_volume(audience));
+    }
     if let Some(secret) = &request.ca_secret {
         volumes.push(secret_volume("ca", secret, "ca.crt", "ca.crt"));
     }
@@ -91,6 +99,32 @@ fn secret_volume(name: &str, secret: &str, key: &str, path: &str) -> Volume {
     }
 }
 
+/// For whom the token of the Pod's ServiceAccount is made, when the artifact is fetched with one.
+fn token_audience(request: &JobRequest) -> Option<&str> {
+    let account = request.cloud_account.as_ref()?;
+    account.service_account.as_ref()?;
+    account.identity.token_audience()
+}
+
+/// A token of the Pod's ServiceAccount, as a file.
+fn token_volume(audience: &str) -> Volume {
+    Volume {
+        name: "identity".to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![VolumeProjection {
+                service_account_token: Some(ServiceAccountTokenProjection {
+                    audience: Some(audience.to_owned()),
+                    expiration_seconds: Some(TOKEN_LIFE_SECONDS),
+                    path: "token".to_owned(),
+                }),
+                ..VolumeProjection::default()
+            }]),
+        }),
+        ..Volume::default()
+    }
+}
+
 pub(super) fn secret_mounts(request: &JobRequest) -> Vec<VolumeMount> {
     let secrets = [
         (
@@ -98,6 +132,7 @@ pub(super) fn secret_mounts(request: &JobRequest) -> Vec<VolumeMount> {
             "credentials",
             CREDENTIALS_DIR,
         ),
+        (token_audience(request).is_some(), "identity", IDENTITY_DIR),
         (request.ca_secret.is_some(), "ca", CA_DIR),
     ];
     secrets

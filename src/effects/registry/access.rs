@@ -1,35 +1,116 @@
 //! How one registry is reached: host, credentials, trusted CA, scheme, limits.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use super::error::Problem;
 use crate::domain::artifact::Repository;
 
-/// User name and password (or robot token) for one registry. Debug output hides both.
+/// How to log in at one registry. Debug output hides all of it.
 #[derive(Clone)]
-pub struct Login {
-    username: SecretString,
-    password: SecretString,
+pub struct Login(Kind);
+
+#[derive(Clone)]
+pub(super) enum Kind {
+    /// User name and password, or robot token.
+    Password {
+        username: SecretString,
+        password: SecretString,
+    },
+    /// A token for which the registry's token service gives others (OAuth 2 refresh token).
+    Identity {
+        username: SecretString,
+        token: SecretString,
+    },
+    /// A token for the registry itself.
+    Bearer(SecretString),
+    /// Logins that do not last.
+    Renewed(Arc<dyn LoginSource>),
+}
+
+/// Where logins come from that do not last.
+pub trait LoginSource: Send + Sync {
+    /// What tells this source from others. No secret.
+    fn name(&self) -> &str;
+
+    /// A login that is believed to be good now. When `refused` names one that the registry has just refused,
+    /// another one, unless that one is so new that another would not help: then the same again.
+    fn login<'a>(&'a self, refused: Option<&'a Login>) -> BoxFuture<'a, Result<Login, Problem>>;
 }
 
 impl Login {
-    /// A login of these two texts.
+    /// A user name and a password.
     pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self {
+        Self(Kind::Password {
             username: username.into().into(),
             password: password.into().into(),
+        })
+    }
+
+    /// An identity token (refresh token). The user name, which may be empty, is for token services that take
+    /// such a token only in place of a password.
+    pub fn identity_token(username: impl Into<String>, token: impl Into<String>) -> Self {
+        Self(Kind::Identity {
+            username: username.into().into(),
+            token: token.into().into(),
+        })
+    }
+
+    /// A token that is sent to the registry as it is.
+    pub fn registry_token(token: impl Into<String>) -> Self {
+        Self(Kind::Bearer(token.into().into()))
+    }
+
+    /// Logins that are asked for when they are needed.
+    pub fn renewed(source: Arc<dyn LoginSource>) -> Self {
+        Self(Kind::Renewed(source))
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.0
+    }
+
+    /// Whether both are the same secret.
+    pub fn same(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+
+    /// The login to send; another one than `refused` when this is a source that has one.
+    pub(super) async fn resolve(&self, refused: Option<&Self>) -> Result<Self, Problem> {
+        match &self.0 {
+            Kind::Renewed(source) => source.login(refused).await,
+            _ => Ok(self.clone()),
         }
     }
 
-    pub(super) fn username(&self) -> &str {
-        self.username.expose_secret()
+    /// What must not be shown.
+    pub(super) fn secret(&self) -> Option<&SecretString> {
+        match &self.0 {
+            Kind::Password { password, .. } => Some(password),
+            Kind::Identity { token, .. } | Kind::Bearer(token) => Some(token),
+            Kind::Renewed(_) => None,
+        }
     }
 
-    pub(super) fn password(&self) -> &str {
-        self.password.expose_secret()
+    /// What makes it this login and no other.
+    fn parts(&self) -> [&str; 3] {
+        match &self.0 {
+            Kind::Password { username, password } => [
+                "password",
+                username.expose_secret(),
+                password.expose_secret(),
+            ],
+            Kind::Identity { username, token } => {
+                ["identity", username.expose_secret(), token.expose_secret()]
+            }
+            Kind::Bearer(token) => ["bearer", "", token.expose_secret()],
+            Kind::Renewed(source) => ["renewed", source.name(), ""],
+        }
     }
 }
 
@@ -89,8 +170,9 @@ impl Access {
         part(host.as_bytes());
         part(&[u8::from(credentials.is_some())]);
         if let Some(login) = credentials {
-            part(login.username().as_bytes());
-            part(login.password().as_bytes());
+            for text in login.parts() {
+                part(text.as_bytes());
+            }
         }
         part(ca_pem.as_deref().unwrap_or_default());
         part(&[u8::from(*plain_http)]);

@@ -6,9 +6,9 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::access::Login;
+use super::auth::Secrets;
 use super::error::{Problem, RegistryError};
-use super::{guard, transport};
+use super::guard;
 
 /// Largest body of an error that is read, in bytes.
 const LARGEST_ERROR: u64 = 16 * 1024;
@@ -19,7 +19,7 @@ pub(super) struct Answer {
     pub(super) subject: String,
     pub(super) response: Response,
     pub(super) deadline: Instant,
-    pub(super) login: Option<Login>,
+    pub(super) secrets: Secrets,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +91,7 @@ impl Answer {
             subject,
             response,
             deadline,
-            login: _,
+            secrets: _,
         } = self;
         read_bounded(response, deadline, most, what)
             .await
@@ -112,9 +112,9 @@ impl Answer {
             subject,
             response,
             deadline,
-            login,
+            secrets,
         } = self;
-        let words = error_words(response, deadline, login.as_ref()).await;
+        let words = error_words(response, deadline, &secrets).await;
         let clean = !web_page
             && words
                 .codes
@@ -142,10 +142,10 @@ impl Answer {
             subject,
             response,
             deadline,
-            login,
+            secrets,
         } = self;
         let problem = if status.is_client_error() {
-            let words = error_words(response, deadline, login.as_ref()).await;
+            let words = error_words(response, deadline, &secrets).await;
             Problem::Refused {
                 status: status.as_u16(),
                 code: words
@@ -211,7 +211,7 @@ pub(super) async fn next_chunk(
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(Problem::unavailable(format!(
             "the answer broke off: {}",
-            transport::chain(&error.without_url())
+            guard::chain(&error.without_url())
         ))),
         Err(_) => Err(Problem::unavailable(
             "the answer did not end within the time limit",
@@ -222,11 +222,11 @@ pub(super) async fn next_chunk(
 pub(super) async fn error_words(
     response: Response,
     deadline: Instant,
-    login: Option<&Login>,
+    secrets: &Secrets,
 ) -> ErrorWords {
     let body = read_bounded(response, deadline, LARGEST_ERROR, "the error").await;
     let body = body.unwrap_or_default();
-    let clean = |text: &str, most: usize| guard::shortened(&without_secret(text, login), most);
+    let clean = |text: &str, most: usize| guard::shortened(&secrets.removed_from(text), most);
     match serde_json::from_slice::<ErrorBody>(&body) {
         Ok(ErrorBody { errors }) => ErrorWords {
             message: clean(
@@ -245,13 +245,5 @@ pub(super) async fn error_words(
             codes: Vec::new(),
             message: clean(&String::from_utf8_lossy(&body), 100),
         },
-    }
-}
-
-/// Foreign text without our own password in it.
-fn without_secret(text: &str, login: Option<&Login>) -> String {
-    match login {
-        Some(login) if !login.password().is_empty() => text.replace(login.password(), "redacted"),
-        _ => text.to_owned(),
     }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
+use url::form_urlencoded;
 
 use super::Inner;
-use super::access::Login;
+use super::access::{Kind, Login};
 use super::answer::read_bounded;
 use super::challenge::{self, Challenge, may_see_credentials};
 use super::error::Problem;
@@ -22,6 +23,8 @@ use super::{guard, pace};
 
 /// Largest answer of a token service, in bytes.
 const LARGEST_TOKEN: u64 = 256 * 1024;
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// Life time of a token when the service does not say it (distribution specification).
 const DEFAULT_LIFE: u64 = 60;
@@ -63,10 +66,44 @@ struct Token {
     expires: Instant,
 }
 
-/// Header for one request, and whether it is so new that a 401 to it is final.
+/// Header for one request.
+#[derive(Default)]
 pub(super) struct Credential {
     pub header: Option<HeaderValue>,
-    pub fresh: bool,
+    /// It is so new that a 401 to it is final, unless its login can be renewed.
+    fresh: bool,
+    /// The login that was sent as it is.
+    login: Option<Login>,
+}
+
+impl Credential {
+    /// What an answer may repeat of it, and a message must not.
+    pub(super) fn secrets(&self, own: Option<&Login>) -> Secrets {
+        let header = self.header.as_ref().and_then(|header| header.to_str().ok());
+        let header = header.and_then(|text| text.split_once(' '));
+        let logins = self.login.as_ref().into_iter().chain(own);
+        Secrets(
+            header
+                .map(|(_, value)| value.to_owned().into())
+                .into_iter()
+                .chain(logins.filter_map(Login::secret).cloned())
+                .filter(|secret: &SecretString| !secret.expose_secret().is_empty())
+                .collect(),
+        )
+    }
+}
+
+/// What was sent with a request and must not come into messages.
+#[derive(Clone, Default)]
+pub(super) struct Secrets(Vec<SecretString>);
+
+impl Secrets {
+    /// Foreign text without them.
+    pub(super) fn removed_from(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose_secret(), "redacted")
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -82,42 +119,79 @@ impl Inner {
         let challenge = {
             let state = self.tokens.lock();
             match &state.challenge {
-                None => {
-                    return Ok(Credential {
-                        header: None,
-                        fresh: false,
-                    });
-                }
+                None => return Ok(Credential::default()),
                 Some(Challenge::Basic) => Challenge::Basic,
                 Some(bearer) => match state.valid_token(scope) {
                     Some(header) => {
                         return Ok(Credential {
                             header: Some(header),
-                            fresh: false,
+                            ..Credential::default()
                         });
                     }
                     None => bearer.clone(),
                 },
             }
         };
-        let header = match challenge {
-            Challenge::Basic => {
-                let login = self.login.as_ref().ok_or_else(|| {
-                    Problem::denied("the registry asks for user and password, and there are none")
-                })?;
-                basic_header(login)?
+        let login = match &self.login {
+            Some(login) => Some(login.resolve(None).await?),
+            None => None,
+        };
+        let header = match (challenge, &login) {
+            (Challenge::Basic, login) => basic_header(login.as_ref())?,
+            (Challenge::Bearer { .. }, Some(login)) if let Kind::Bearer(token) = login.kind() => {
+                bearer_header(token)?
             }
-            Challenge::Bearer { realm, service } => {
-                let token = self.fetch_token(&realm, service.as_deref(), scope).await?;
+            (Challenge::Bearer { realm, service }, login) => {
+                let token = self
+                    .renewed_token(&realm, service.as_deref(), scope, login.as_ref())
+                    .await?;
                 let header = token.header.clone();
                 self.tokens.lock().keep(scope, token);
-                header
+                return Ok(Credential {
+                    header: Some(header),
+                    fresh: true,
+                    login: None,
+                });
             }
         };
         Ok(Credential {
             header: Some(header),
             fresh: true,
+            login,
         })
+    }
+
+    /// After a refusal: whether the login that was sent has been replaced by a newer one, so that another try
+    /// makes sense.
+    pub(super) async fn renews(&self, used: &Credential) -> Result<bool, Problem> {
+        let renewed = self.renewed(used.login.as_ref()).await?;
+        Ok(renewed.is_some())
+    }
+
+    /// A newer login than this one, where there can be one.
+    async fn renewed(&self, old: Option<&Login>) -> Result<Option<Login>, Problem> {
+        let (Some(own), Some(old)) = (&self.login, old) else {
+            return Ok(None);
+        };
+        let newer = own.resolve(Some(old)).await?;
+        Ok((!newer.same(old)).then_some(newer))
+    }
+
+    /// A token of the service, with a newer login when it refuses this one.
+    async fn renewed_token(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &Scope,
+        login: Option<&Login>,
+    ) -> Result<Token, Problem> {
+        match self.fetch_token(realm, service, scope, login).await {
+            Err(Problem::Denied { why }) => match self.renewed(login).await? {
+                Some(newer) => self.fetch_token(realm, service, scope, Some(&newer)).await,
+                None => Err(Problem::Denied { why }),
+            },
+            other => other,
+        }
     }
 
     /// Takes in a 401: forgets the token and remembers how the registry wants to be asked.
@@ -156,39 +230,74 @@ impl Inner {
         )))
     }
 
+    /// Asks the token service: an identity token by POST (OAuth 2), anything else by GET, and by the other way
+    /// when the service does not know the first.
     async fn fetch_token(
         &self,
         realm: &Url,
         service: Option<&str>,
         scope: &Scope,
+        login: Option<&Login>,
     ) -> Result<Token, Problem> {
-        let mut url = realm.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = service {
-                query.append_pair("service", service);
+        let by_get = || {
+            let mut url = realm.clone();
+            url.query_pairs_mut().extend_pairs(asked(service, scope));
+            let mut request = Request::new(Method::GET, url);
+            if let Some(header) = login.map(token_service_header).transpose()? {
+                request.headers_mut().insert(AUTHORIZATION, header);
             }
-            query.append_pair("scope", &scope.text());
-        }
-        let mut request = Request::new(Method::GET, url);
-        if let Some(login) = &self.login {
-            request
-                .headers_mut()
-                .insert(AUTHORIZATION, basic_header(login)?);
-        }
-        let deadline = pace::now() + self.limits.request;
+            Ok::<Request, Problem>(request)
+        };
+        let by_post = || {
+            let grant = login.and_then(grant)?;
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("client_id", "floe");
+            form.extend_pairs(asked(service, scope)).extend_pairs(grant);
+            let mut request = Request::new(Method::POST, realm.clone());
+            request.headers_mut().insert(CONTENT_TYPE, FORM);
+            *request.body_mut() = Some(form.finish().into());
+            Some(Ok(request))
+        };
+        let post_first = login.is_some_and(|login| matches!(login.kind(), Kind::Identity { .. }));
+        let (first, second) = if post_first {
+            (by_post(), Some(by_get()))
+        } else {
+            (Some(by_get()), by_post())
+        };
+        let asked_at = pace::now();
+        let deadline = asked_at + self.limits.request;
         let service_name = format!("the token service '{}'", guard::redacted(realm));
-        let response = send_within(&self.http, request, deadline)
-            .await
-            .map_err(|problem| match problem {
-                Problem::Unavailable { why, .. } => {
-                    Problem::unavailable(format!("{service_name}: {why}"))
-                }
-                other => other,
-            })?;
+        let mut response = None;
+        for request in [first, second].into_iter().flatten() {
+            let answer = send_within(&self.http, request?, deadline)
+                .await
+                .map_err(|problem| match problem {
+                    Problem::Unavailable { why, .. } => {
+                        Problem::unavailable(format!("{service_name}: {why}"))
+                    }
+                    other => other,
+                })?;
+            let other_way = matches!(
+                answer.status(),
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+            );
+            response = Some(answer);
+            if !other_way {
+                break;
+            }
+        }
+        let Some(response) = response else {
+            return Err(Problem::denied("there is nothing to ask for a token with"));
+        };
         let status = response.status();
         match status {
             StatusCode::OK => {}
+            // An OAuth 2 service answers 400 to a refresh token that has expired or was withdrawn.
+            StatusCode::BAD_REQUEST if post_first => {
+                return Err(Problem::denied(format!(
+                    "{service_name} refuses the identity token ({status})"
+                )));
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(Problem::denied(format!(
                     "{service_name} refuses the credentials ({status})"
@@ -202,13 +311,45 @@ impl Inner {
                 });
             }
         }
-        let asked_at = pace::now();
         let body = read_bounded(response, deadline, LARGEST_TOKEN, "the token").await?;
         let answer: TokenAnswer = serde_json::from_slice(&body)
             .map_err(|_| Problem::unreadable(format!("{service_name} answers with no token")))?;
         answer
             .into_token(asked_at)
             .map_err(|why| Problem::unreadable(format!("{service_name} {why}")))
+    }
+}
+
+/// What a token service is asked for.
+fn asked(service: Option<&str>, scope: &Scope) -> Vec<(&'static str, String)> {
+    let service = service.map(|service| ("service", service.to_owned()));
+    service
+        .into_iter()
+        .chain([("scope", scope.text())])
+        .collect()
+}
+
+/// With what a token service is asked by POST.
+fn grant(login: &Login) -> Option<Vec<(&'static str, String)>> {
+    match login.kind() {
+        Kind::Password { username, password } => Some(vec![
+            ("grant_type", "password".to_owned()),
+            ("username", username.expose_secret().to_owned()),
+            ("password", password.expose_secret().to_owned()),
+        ]),
+        Kind::Identity { token, .. } => Some(vec![
+            ("grant_type", "refresh_token".to_owned()),
+            ("refresh_token", token.expose_secret().to_owned()),
+        ]),
+        Kind::Bearer(_) | Kind::Renewed(_) => None,
+    }
+}
+
+/// With what a token service is asked by GET.
+fn token_service_header(login: &Login) -> Result<HeaderValue, Problem> {
+    match login.kind() {
+        Kind::Identity { username, token } => basic(username, token),
+        _ => basic_header(Some(login)),
     }
 }
 
@@ -263,10 +404,28 @@ impl State {
     }
 }
 
-fn basic_header(login: &Login) -> Result<HeaderValue, Problem> {
-    let pair = STANDARD.encode(format!("{}:{}", login.username(), login.password()));
-    sensitive(&format!("Basic {pair}"))
-        .ok_or_else(|| Problem::denied("the credentials cannot be sent in a header"))
+fn basic_header(login: Option<&Login>) -> Result<HeaderValue, Problem> {
+    let have = match login.map(Login::kind) {
+        Some(Kind::Password { username, password }) => return basic(username, password),
+        Some(_) => "only a token",
+        None => "none",
+    };
+    Err(Problem::denied(format!(
+        "the registry asks for user and password, and there is {have}"
+    )))
+}
+
+fn basic(username: &SecretString, password: &SecretString) -> Result<HeaderValue, Problem> {
+    let pair = format!("{}:{}", username.expose_secret(), password.expose_secret());
+    sensitive(&format!("Basic {}", STANDARD.encode(pair))).ok_or_else(unsendable)
+}
+
+fn bearer_header(token: &SecretString) -> Result<HeaderValue, Problem> {
+    sensitive(&format!("Bearer {}", token.expose_secret())).ok_or_else(unsendable)
+}
+
+fn unsendable() -> Problem {
+    Problem::denied("the credentials cannot be sent in a header")
 }
 
 fn sensitive(text: &str) -> Option<HeaderValue> {

@@ -48,33 +48,30 @@ struct Entry {
     username: Option<String>,
     password: Option<String>,
     identitytoken: Option<String>,
+    registrytoken: Option<String>,
 }
 
+/// How well a key fits: length of its path, then whether the host is written out, then its length.
+type Fit = (usize, bool, usize);
+
 /// The login for `repository` in a docker configuration: the entry with the longest matching
-/// `host[/path]`, as kubelet chooses it (scheme, `/v1/`, `/v2/` and a trailing slash are ignored;
-/// Docker Hub answers to all of its names). Wildcards are not supported.
+/// `host[/path]` (scheme, `/v1/`, `/v2/` and a trailing slash are ignored; Docker Hub answers to all of its
+/// names). As for kubelet, `*` and `?` in a host stand for characters of one part between dots; a host that is
+/// written out comes before one with such signs when both name a path of the same length.
 ///
 /// # Errors
 /// [`ReadLogin`]: nothing fits, or what fits is malformed. Never falls back to a shorter match.
 pub fn login_for(payload: &[u8], repository: &Repository) -> Result<Login, ReadLogin> {
     let config: DockerConfig = serde_json::from_slice(payload)
         .map_err(|error| ReadLogin::Malformed { line: error.line() })?;
-    let wanted = format!(
-        "{}/{}",
-        canonical_host(repository.registry()),
-        repository.name()
-    );
+    let host = canonical_host(repository.registry());
     let best = config
         .auths
         .iter()
         .filter_map(|(key, entry)| {
-            let key_path = canonical(key);
-            let fits = wanted
-                .strip_prefix(&key_path)
-                .is_some_and(|rest| rest.starts_with('/'));
-            (fits || wanted == key_path).then_some((key_path.len(), key, entry))
+            Some((fit(&canonical(key), &host, repository.name())?, key, entry))
         })
-        .max_by_key(|(length, ..)| *length);
+        .max_by_key(|(fit, ..)| *fit);
     let Some((_, key, entry)) = best else {
         return Err(ReadLogin::NoEntry {
             registry: repository.registry().to_owned(),
@@ -86,48 +83,101 @@ pub fn login_for(payload: &[u8], repository: &Repository) -> Result<Login, ReadL
     })
 }
 
+/// How well a canonical key fits a host and a name; `None` = not at all.
+fn fit(key: &str, host: &str, name: &str) -> Option<Fit> {
+    let (key_host, path) = key.split_once('/').unwrap_or((key, ""));
+    let written_out = key_host == host;
+    if !written_out && !matches_host(key_host, host) {
+        return None;
+    }
+    let below = name
+        .strip_prefix(path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    (path.is_empty() || below).then_some((path.len(), written_out, key_host.len()))
+}
+
+/// Whether a host with `*` and `?` stands for this one: part by part, and the port as it is.
+fn matches_host(pattern: &str, host: &str) -> bool {
+    let with_port = |text: &str| -> (Vec<String>, Option<String>) {
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => (name, Some(port.to_owned())),
+            None => (text, None),
+        };
+        (name.split('.').map(str::to_owned).collect(), port)
+    };
+    let ((patterns, pattern_port), (parts, port)) = (with_port(pattern), with_port(host));
+    pattern_port == port
+        && patterns.len() == parts.len()
+        && patterns
+            .iter()
+            .zip(&parts)
+            .all(|(pattern, part)| matches_part(pattern.as_bytes(), part.as_bytes()))
+}
+
+fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
+    match (pattern.split_first(), part.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=part.len()).any(|taken| matches_part(rest, &part[taken..])),
+        (Some((b'?', rest)), Some((_, others))) => matches_part(rest, others),
+        (Some((one, rest)), Some((other, others))) => one == other && matches_part(rest, others),
+        _ => false,
+    }
+}
+
+/// As docker reads an entry: a token before a password, and `auth` before `username` and `password`.
 fn login_of(entry: &Entry) -> Result<Login, &'static str> {
     let Entry {
         auth,
         username,
         password,
         identitytoken,
+        registrytoken,
     } = entry;
-    if let (Some(username), Some(password)) = (username, password)
-        && !username.is_empty()
-        && !password.is_empty()
-    {
-        return Ok(Login::new(username, password));
+    fn filled(text: Option<&String>) -> Option<&str> {
+        text.map(|text| text.trim()).filter(|text| !text.is_empty())
     }
-    if let Some(auth) = auth
-        .as_deref()
-        .map(str::trim)
-        .filter(|auth| !auth.is_empty())
-    {
-        let lenient = GeneralPurpose::new(
-            &base64::alphabet::STANDARD,
-            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-        );
-        let bytes = lenient
-            .decode(auth)
-            .map_err(|_| "has an 'auth' that is not base64")?;
-        let text = String::from_utf8(bytes).map_err(|_| "has an 'auth' that is not text")?;
-        let (username, password) = text
-            .split_once(':')
-            .ok_or("has an 'auth' that is not 'user:password'")?;
-        let password = password.trim_end_matches('\0');
-        if username.is_empty() || password.is_empty() {
-            return Err("has an 'auth' without user or password");
+    let pair = match filled(auth.as_ref()) {
+        Some(auth) => Some(decoded(auth)?),
+        None => match (filled(username.as_ref()), password) {
+            (Some(username), password) => {
+                Some((username.to_owned(), password.clone().unwrap_or_default()))
+            }
+            (None, _) => None,
+        },
+    };
+    if let Some(token) = filled(registrytoken.as_ref()) {
+        return Ok(Login::registry_token(token));
+    }
+    if let Some(token) = filled(identitytoken.as_ref()) {
+        let username = pair.map(|(username, _)| username).unwrap_or_default();
+        return Ok(Login::identity_token(username, token));
+    }
+    match pair {
+        None => Err("has neither 'auth' nor 'username' and 'password' nor a token"),
+        Some((username, password)) if username.is_empty() || password.is_empty() => {
+            Err("has an 'auth' or 'username' without user or password")
         }
-        return Ok(Login::new(username, password));
+        Some((username, password)) => Ok(Login::new(username, password)),
     }
-    if identitytoken
-        .as_ref()
-        .is_some_and(|token| !token.is_empty())
-    {
-        return Err("has only an identity token, which is not supported; use user and password");
-    }
-    Err("has neither 'auth' nor 'username' and 'password'")
+}
+
+/// User and password of an `auth`.
+fn decoded(auth: &str) -> Result<(String, String), &'static str> {
+    let lenient = GeneralPurpose::new(
+        &base64::alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let bytes = lenient
+        .decode(auth)
+        .map_err(|_| "has an 'auth' that is not base64")?;
+    let text = String::from_utf8(bytes).map_err(|_| "has an 'auth' that is not text")?;
+    let (username, password) = text
+        .split_once(':')
+        .ok_or("has an 'auth' that is not 'user:password'")?;
+    Ok((
+        username.to_owned(),
+        password.trim_end_matches('\0').to_owned(),
+    ))
 }
 
 /// `host[/path]` of a key such as `https://registry.example/v2/` or `docker.io`.
@@ -163,11 +213,25 @@ fn canonical_host(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::{ExposeSecret as _, SecretString};
+
+    use super::super::access::Kind;
     use super::*;
 
     fn read(payload: &str, repository: &str) -> Result<(String, String), ReadLogin> {
-        login_for(payload.as_bytes(), &parsed(repository))
-            .map(|login| (login.username().to_owned(), login.password().to_owned()))
+        login_for(payload.as_bytes(), &parsed(repository)).map(|login| match login.kind() {
+            Kind::Password { username, password } => shown(username, password),
+            Kind::Identity { username, token } => {
+                let (username, token) = shown(username, token);
+                (format!("identity {username}"), token)
+            }
+            Kind::Bearer(token) => ("bearer".to_owned(), token.expose_secret().to_owned()),
+            Kind::Renewed(_) => unreachable!("a Secret holds no source"),
+        })
+    }
+
+    fn shown(one: &SecretString, other: &SecretString) -> (String, String) {
+        pair(one.expose_secret(), other.expose_secret())
     }
 
     fn parsed(repository: &str) -> Repository {
@@ -193,6 +257,56 @@ mod tests {
         assert_eq!(
             read(payload, "r.example:5000/team/app"),
             Ok(pair("port", "x"))
+        );
+    }
+
+    #[test]
+    fn a_host_with_signs_fits_part_by_part_and_comes_after_one_that_is_written_out() {
+        let payload = r#"{"auths": {
+            "*.dkr.ecr.*.amazonaws.com": {"username": "any", "password": "1"},
+            "1.dkr.ecr.eu-west-1.amazonaws.com": {"username": "one", "password": "2"},
+            "*.example/team": {"username": "team", "password": "3"},
+            "r?.example:5000": {"username": "port", "password": "4"},
+            "a.example": {"username": "a", "password": "5"}
+        }}"#;
+        let user = |repository| read(payload, repository).map(|(user, _)| user).ok();
+        let is = |name: &str| Some(name.to_owned());
+        assert_eq!(user("2.dkr.ecr.us-east-1.amazonaws.com/x"), is("any"));
+        assert_eq!(user("1.dkr.ecr.eu-west-1.amazonaws.com/x"), is("one"));
+        assert_eq!(user("2.dkr.ecr.us.east.amazonaws.com/x"), None);
+        assert_eq!(
+            user("2.dkr.ecr.us-east-1.amazonaws.com.evil.example/x"),
+            None
+        );
+        assert_eq!(user("a.example/team/x"), is("team"), "the longer path");
+        assert_eq!(user("a.example/x"), is("a"));
+        assert_eq!(user("b.example/x"), None);
+        assert_eq!(user("r1.example:5000/x"), is("port"));
+        assert_eq!(user("r1.example/x"), None);
+    }
+
+    #[test]
+    fn a_token_comes_before_a_password_and_auth_before_username() {
+        let payload = r#"{"auths": {
+            "a.example": {"username": "old", "password": "old", "auth": "YXBwOnA6dw=="},
+            "b.example": {"auth": "MDAwMDo=", "identitytoken": "refresh"},
+            "c.example": {"identitytoken": "refresh"},
+            "d.example": {"auth": "YXBwOnA6dw==", "identitytoken": "refresh", "registrytoken": "bearer"},
+            "e.example": {"username": "robot$team+ci", "password": "secret"}
+        }}"#;
+        assert_eq!(read(payload, "a.example/x"), Ok(pair("app", "p:w")));
+        assert_eq!(
+            read(payload, "b.example/x"),
+            Ok(pair("identity 0000", "refresh"))
+        );
+        assert_eq!(
+            read(payload, "c.example/x"),
+            Ok(pair("identity ", "refresh"))
+        );
+        assert_eq!(read(payload, "d.example/x"), Ok(pair("bearer", "bearer")));
+        assert_eq!(
+            read(payload, "e.example/x"),
+            Ok(pair("robot$team+ci", "secret"))
         );
     }
 
@@ -223,7 +337,7 @@ mod tests {
             (entry(r#"{"auth": "hunter2!"}"#), "not base64"),
             (entry(r#"{"auth": "aHVudGVyMg=="}"#), "not 'user:password'"),
             (entry(r#"{"auth": "Omh1bnRlcjI="}"#), "without user"),
-            (entry(r#"{"identitytoken": "hunter2"}"#), "identity token"),
+            (entry(r#"{"username": "hunter2"}"#), "without user"),
             (
                 entry("3").replace("r.example", "x.example"),
                 "not a docker configuration",

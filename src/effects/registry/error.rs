@@ -37,6 +37,12 @@ pub enum Problem {
         /// What happened.
         why: String,
     },
+    /// There is nothing to log in with: an object is missing or says too little. Somebody has to mend it.
+    #[error("{why}")]
+    NoCredentials {
+        /// What is missing, and where.
+        why: String,
+    },
     /// The certificate of the registry is not trusted, or the configured CA cannot be read.
     #[error("{why}")]
     Untrusted {
@@ -99,6 +105,8 @@ pub enum ErrorKind {
     Unavailable,
     /// See [`Problem::Denied`]; waits as `RegistryDenied`.
     Denied,
+    /// See [`Problem::NoCredentials`]; waits as `CredentialsMissing`.
+    NoCredentials,
     /// See [`Problem::Untrusted`]; waits as `RegistryUntrusted`.
     Untrusted,
     /// See [`Problem::Unreadable`].
@@ -121,6 +129,7 @@ impl ErrorKind {
         match self {
             Self::Unavailable => "RegistryUnavailable",
             Self::Denied => "RegistryDenied",
+            Self::NoCredentials => "CredentialsMissing",
             Self::Untrusted => "RegistryUntrusted",
             Self::Unreadable => "RegistryUnreadable",
             Self::TooLarge => "RegistryTooLarge",
@@ -133,7 +142,11 @@ impl ErrorKind {
 }
 
 impl RegistryError {
-    pub(super) fn new(action: &'static str, subject: impl Into<String>, problem: Problem) -> Self {
+    pub(in crate::effects) fn new(
+        action: &'static str,
+        subject: impl Into<String>,
+        problem: Problem,
+    ) -> Self {
         Self {
             action,
             subject: subject.into(),
@@ -146,6 +159,7 @@ impl RegistryError {
         match self.problem {
             Problem::Unavailable { .. } => ErrorKind::Unavailable,
             Problem::Denied { .. } => ErrorKind::Denied,
+            Problem::NoCredentials { .. } => ErrorKind::NoCredentials,
             Problem::Untrusted { .. } => ErrorKind::Untrusted,
             Problem::Unreadable { .. } => ErrorKind::Unreadable,
             Problem::TooLarge { .. } => ErrorKind::TooLarge,
@@ -216,7 +230,7 @@ pub enum TagRefusal {
 }
 
 impl Problem {
-    pub(super) fn unavailable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unavailable(why: impl Into<String>) -> Self {
         Self::Unavailable {
             why: why.into(),
             retry_after: None,
@@ -224,19 +238,19 @@ impl Problem {
         }
     }
 
-    pub(super) fn denied(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn denied(why: impl Into<String>) -> Self {
         Self::Denied { why: why.into() }
     }
 
-    pub(super) fn untrusted(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn untrusted(why: impl Into<String>) -> Self {
         Self::Untrusted { why: why.into() }
     }
 
-    pub(super) fn unreadable(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unreadable(why: impl Into<String>) -> Self {
         Self::Unreadable { why: why.into() }
     }
 
-    pub(super) fn unsupported(why: impl Into<String>) -> Self {
+    pub(in crate::effects) fn unsupported(why: impl Into<String>) -> Self {
         Self::Unsupported { why: why.into() }
     }
 }

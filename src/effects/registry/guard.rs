@@ -9,7 +9,7 @@ use url::Host;
 
 /// Resolver that leaves out addresses no registry may have, so that a name cannot lead there
 /// (also not by another answer at the second look: the checked address is the dialled one).
-pub(super) struct GuardedResolver;
+pub(in crate::effects) struct GuardedResolver;
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -32,7 +32,7 @@ impl Resolve for GuardedResolver {
 }
 
 /// Link-local and cloud metadata addresses, also when written as IPv6.
-pub(super) fn is_forbidden(address: IpAddr) -> bool {
+pub(in crate::effects) fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_forbidden_v4(address),
         IpAddr::V6(address) => {
@@ -44,7 +44,7 @@ pub(super) fn is_forbidden(address: IpAddr) -> bool {
 }
 
 /// Whether this URL may be spoken to at all; else why not.
-pub(super) fn check(url: &Url, plain_http: bool) -> Result<(), String> {
+pub(in crate::effects) fn check(url: &Url, plain_http: bool) -> Result<(), String> {
     let scheme_allowed = url.scheme() == "https" || (plain_http && url.scheme() == "http");
     if !scheme_allowed {
         return Err(format!("'{}' is not https", redacted(url)));
@@ -65,14 +65,14 @@ pub(super) fn check(url: &Url, plain_http: bool) -> Result<(), String> {
 }
 
 /// Scheme, host and port are the same.
-pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
+pub(in crate::effects) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host() == other.host()
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
 /// The URL for messages: without user information, query and fragment.
-pub(super) fn redacted(url: &Url) -> String {
+pub(in crate::effects) fn redacted(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url
         .port()
@@ -85,7 +85,7 @@ pub(super) fn redacted(url: &Url) -> String {
 }
 
 /// Foreign text for messages: one line, without control characters, at most `most` characters.
-pub(super) fn shortened(text: &str, most: usize) -> String {
+pub(in crate::effects) fn shortened(text: &str, most: usize) -> String {
     let clean: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -99,6 +99,21 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
         .take(most.saturating_sub(3))
         .chain("...".chars())
         .collect()
+}
+
+/// The message with all of its causes.
+pub(in crate::effects) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words.push_str(": ");
+            words.push_str(&cause_words);
+        }
+        next = cause.source();
+    }
+    shortened(&words, 300)
 }
 
 fn is_forbidden_v4(address: Ipv4Addr) -> bool {

@@ -27,7 +27,7 @@ mod challenge;
 mod dockerconfig;
 mod error;
 mod fallback;
-mod guard;
+pub(in crate::effects) mod guard;
 mod links;
 mod manifest;
 mod manifests;
@@ -44,7 +44,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Url};
 use tokio::time::Instant;
 
-pub use access::{Access, Limits, Login};
+pub use access::{Access, Limits, Login, LoginSource};
 pub use cache::ManifestCache;
 pub use dockerconfig::{ReadLogin, login_for};
 pub use error::{ErrorKind, Problem, RegistryError, TagRefusal};

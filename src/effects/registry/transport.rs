@@ -9,7 +9,7 @@ use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use tokio::time::Instant;
 
 use super::answer::{Answer, error_words};
-use super::auth::Scope;
+use super::auth::{Scope, Secrets};
 use super::error::{Problem, RegistryError};
 use super::{Inner, guard, pace};
 
@@ -77,6 +77,7 @@ impl Inner {
     /// Sends the call, with credentials as the registry asks for them.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, RegistryError> {
         let mut waited = Duration::ZERO;
+        let mut renewed = false;
         for _ in 0..MOST_TRIES {
             let credential = self
                 .authorize(&call.scope)
@@ -99,6 +100,17 @@ impl Inner {
             {
                 continue;
             }
+            // A login that does not last has run out: clouds answer 401 or 403.
+            if is_denied(status)
+                && !renewed
+                && self
+                    .renews(&credential)
+                    .await
+                    .map_err(|problem| call.error(problem))?
+            {
+                renewed = true;
+                continue;
+            }
             let asked_to_wait = pace::retry_after(response.headers());
             if let Some(wait) = asked_to_wait
                 && is_busy(status)
@@ -109,7 +121,11 @@ impl Inner {
                 pace::wait(wait).await;
                 continue;
             }
-            return self.judge(call, response, deadline, asked_to_wait).await;
+            let sent = Sent {
+                deadline,
+                secrets: credential.secrets(self.login.as_ref()),
+            };
+            return Self::judge(call, response, sent, asked_to_wait).await;
         }
         Err(call.error(Problem::unavailable(
             "the registry keeps asking for another try",
@@ -118,14 +134,14 @@ impl Inner {
 
     /// Turns the answers that mean the same for every call into errors.
     async fn judge(
-        &self,
         call: Call,
         response: Response,
-        deadline: Instant,
+        sent: Sent,
         retry_after: Option<Duration>,
     ) -> Result<Answer, RegistryError> {
+        let Sent { deadline, secrets } = sent;
         let status = response.status();
-        let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let denied = is_denied(status);
         let unavailable = status.is_server_error()
             || matches!(
                 status,
@@ -135,17 +151,16 @@ impl Inner {
             let Call {
                 action, subject, ..
             } = call;
-            let login = self.login.clone();
             return Ok(Answer {
                 action,
                 subject,
                 response,
                 deadline,
-                login,
+                secrets,
             });
         }
         let ambiguous = call.writes() && status != StatusCode::TOO_MANY_REQUESTS;
-        let words = error_words(response, deadline, self.login.as_ref()).await;
+        let words = error_words(response, deadline, &secrets).await;
         let why = format!("the registry answers {status}{}", words.suffix());
         Err(call.error(if denied {
             Problem::denied(why)
@@ -177,6 +192,16 @@ pub(super) async fn send_within(
     }
 }
 
+/// What is known of a request when its answer comes.
+struct Sent {
+    deadline: Instant,
+    secrets: Secrets,
+}
+
+fn is_denied(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
 fn is_busy(status: StatusCode) -> bool {
     matches!(
         status,
@@ -198,7 +223,7 @@ fn send_problem(error: reqwest::Error, writes: bool) -> Problem {
         return Problem::untrusted(format!("its certificate is not trusted: {tls}"));
     }
     Problem::Unavailable {
-        why: chain(&error),
+        why: guard::chain(&error),
         retry_after: None,
         ambiguous: writes && !error.is_connect() && !error.is_builder(),
     }
@@ -220,19 +245,4 @@ fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
         };
     }
     None
-}
-
-/// The message with all of its causes.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words.push_str(": ");
-            words.push_str(&cause_words);
-        }
-        next = cause.source();
-    }
-    guard::shortened(&words, 300)
 }

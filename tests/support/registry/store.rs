@@ -1,6 +1,7 @@
 //! What the registry double holds, and how an honest registry answers from it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
@@ -24,6 +25,12 @@ pub(crate) struct Logged {
 
 pub(crate) struct Store {
     pub(crate) options: Options,
+    /// User and password that are let in; the password is the identity token too.
+    pub(crate) login: Arc<Mutex<(String, String)>>,
+    /// The token service takes user and password by GET.
+    pub(crate) tokens_by_get: bool,
+    /// The token service takes what OAuth 2 has, by POST.
+    pub(crate) tokens_by_post: bool,
     pub(crate) origin: String,
     pub(crate) manifests: HashMap<(String, String), (Bytes, String)>,
     pub(crate) tags: BTreeMap<(String, String), String>,
@@ -41,6 +48,9 @@ impl Store {
     pub(crate) fn new(options: Options, origin: String) -> Self {
         Self {
             options,
+            login: Arc::new(Mutex::new((USER.to_owned(), PASSWORD.to_owned()))),
+            tokens_by_get: true,
+            tokens_by_post: true,
             origin,
             manifests: HashMap::new(),
             tags: BTreeMap::new(),
@@ -62,7 +72,7 @@ impl Store {
         body: &Bytes,
     ) -> Reply {
         if path == "/token" {
-            return self.token(query, headers);
+            return self.token(method, query, headers, body);
         }
         if let Some(digest) = path.strip_prefix("/storage/") {
             return match self.blobs.iter().find(|((_, known), _)| known == digest) {
@@ -102,14 +112,30 @@ impl Store {
         }
     }
 
-    fn token(&mut self, query: &str, headers: &HeaderMap) -> Reply {
-        if headers.get(header::AUTHORIZATION) != Some(&basic().parse().unwrap()) {
+    fn token(&mut self, method: &Method, query: &str, headers: &HeaderMap, body: &Bytes) -> Reply {
+        let by_post = method == Method::POST;
+        if (by_post && !self.tokens_by_post) || (!by_post && !self.tokens_by_get) {
+            return reply(StatusCode::METHOD_NOT_ALLOWED, &[], Bytes::new());
+        }
+        let asked = if by_post { body } else { query.as_bytes() };
+        let asked: HashMap<String, String> =
+            url::form_urlencoded::parse(asked).into_owned().collect();
+        let given = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
+        let login = self.login.lock().unwrap().clone();
+        let (user, password) = (login.0.as_str(), login.1.as_str());
+        let let_in = match (by_post, given("grant_type")) {
+            (false, _) => {
+                headers.get(header::AUTHORIZATION) == Some(&basic(&login).parse().unwrap())
+            }
+            (true, "refresh_token") => given("refresh_token") == password,
+            (true, "password") => given("username") == user && given("password") == password,
+            (true, _) => false,
+        };
+        if !let_in {
             return error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "who are you");
         }
-        let scope = url::form_urlencoded::parse(query.as_bytes())
-            .find(|(key, _)| key == "scope")
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default();
+        assert_eq!(given("service"), "double");
+        let scope = given("scope").to_owned();
         self.issued += 1;
         let token = format!("token-{}", self.issued);
         self.tokens.insert(token.clone(), scope);
@@ -128,7 +154,9 @@ impl Store {
         let writes = method != Method::GET && method != Method::HEAD;
         let challenge = match self.options.auth {
             Auth::None => return None,
-            Auth::Basic if sent == Some(basic().as_str()) => return None,
+            Auth::Basic if sent == Some(basic(&self.login.lock().unwrap()).as_str()) => {
+                return None;
+            }
             Auth::Basic => "Basic realm=\"floe\"".to_owned(),
             Auth::Bearer => {
                 let token = sent.and_then(|sent| sent.strip_prefix("Bearer "));
@@ -360,8 +388,8 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     )
 }
 
-fn basic() -> String {
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+fn basic((user, password): &(String, String)) -> String {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Basic {pair}")
 }
 
