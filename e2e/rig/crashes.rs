@@ -155,12 +155,9 @@ pub async fn of_two_promotions_that_claim_at_once_one_writes_after_the_other(rig
         world.repository.publish(version, version).await;
     }
     // The claim that comes first arrives late: by then the other one has claimed, and is writing slowly.
-    world
-        .proxy
-        .faults
-        .once(Fault::Delay(seconds(1)), |seen, _| {
-            seen.key.contains("claim:")
-        });
+    world.proxy.faults.once(Fault::Behind("claim:"), |seen, _| {
+        seen.key.contains("claim:")
+    });
     world
         .proxy
         .faults

@@ -29,6 +29,8 @@ pub enum Fault {
     },
     /// It is held back this long, then goes on.
     Delay(Duration),
+    /// It is held back until another request whose key contains this has been answered with 200.
+    Behind(&'static str),
 }
 
 /// Whether a rule is meant: the request, and the operator that sent it.

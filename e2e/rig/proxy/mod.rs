@@ -171,6 +171,7 @@ impl Forwarder {
                 return Ok(answer(*status, headers, body));
             }
             Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
+            Some(Fault::Behind(key)) => self.shared.trace.until_done(key, number).await,
             Some(Fault::Kill(Moment::After) | Fault::Cut(Moment::After)) | None => {}
         }
         // A task of its own: what was sent on is sent on to the end, even when the client is gone.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::seen::{Class, Seen, Server};
-use crate::wait::until;
+use crate::wait::{seconds, until};
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -79,6 +79,18 @@ impl Trace {
                 .then_some(())
         })
         .await;
+    }
+
+    /// Waits until a request whose key contains this, and that is not this one, was answered with 200.
+    pub async fn until_done(&self, key: &str, other_than: usize) {
+        let done = |(number, entry): (usize, &Entry)| {
+            number != other_than && entry.seen.key.contains(key) && entry.status == Some(200)
+        };
+        let begun = Instant::now();
+        while !self.since(0).iter().enumerate().any(done) {
+            assert!(begun.elapsed() < seconds(30), "{key} was never done");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The requests as lines to read, for a test that failed.
