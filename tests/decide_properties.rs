@@ -85,6 +85,7 @@ fn troubles() -> impl Strategy<Value = TroubleKind> {
         Just(TroubleKind::RegistryDenied),
         Just(TroubleKind::RegistryUntrusted),
         Just(TroubleKind::CredentialsMissing),
+        Just(TroubleKind::SigningKeyMissing),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use floe::domain::artifact::{Repository, Tag};
-use floe::domain::record::Statement;
+use floe::domain::record::{BUNDLE_TYPE, Envelope, Statement};
 use floe::effects::registry::{Access, Descriptor, ManifestType, RawManifest, Registry};
 use serde_json::{Value, json};
 
@@ -93,9 +93,11 @@ impl Space {
                 let referrer = entry["digest"].as_str().unwrap();
                 let manifest = json(&["manifest", &format!("{repository}@{referrer}")]);
                 assert_eq!(manifest["subject"]["digest"], digest);
-                assert_eq!(manifest["artifactType"], "application/vnd.in-toto+json");
+                assert_eq!(manifest["artifactType"], BUNDLE_TYPE);
                 let blob = manifest["layers"][0]["digest"].as_str().unwrap();
-                let record = json(&["blob", &format!("{repository}@{blob}")]);
+                let bundle = crane(&["blob", &format!("{repository}@{blob}")]);
+                let envelope = Envelope::open(bundle.as_bytes()).unwrap();
+                let record: Value = serde_json::from_slice(envelope.payload()).unwrap();
                 // The type from which the documented schema is made knows every field, and misses none.
                 let typed = serde_json::from_value::<Statement>(record.clone());
                 typed.unwrap_or_else(|why| panic!("{why}: {record}"));

@@ -35,6 +35,7 @@ mod crash_sweep;
 mod crashes;
 mod deletion;
 mod fault_sweep;
+mod keys;
 mod leadership;
 mod ledger;
 mod main_scenario;
@@ -106,6 +107,9 @@ fn main() -> std::process::ExitCode {
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
         ledger::a_claim_that_nobody_gives_back_any_more_is_given_back,
         ledger::a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_promotion_too_early,
+        keys::a_record_is_signed_by_the_key_of_its_namespace,
+        keys::a_record_that_a_stranger_has_signed_counts_for_nothing,
+        keys::a_key_that_was_lost_is_not_made_anew_in_silence,
         leadership::only_the_leader_writes_and_the_other_takes_over_when_it_dies,
         leadership::a_leader_that_is_asked_to_stop_hands_over_at_once,
         leadership::a_leader_that_cannot_renew_its_lease_ends,

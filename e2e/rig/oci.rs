@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use floe::domain::record::{BUNDLE_TYPE, Envelope};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -210,7 +211,7 @@ impl Repository {
         answer.bytes().await.expect("a blob").to_vec()
     }
 
-    async fn push_blob(&self, bytes: &[u8]) -> String {
+    pub async fn push_blob(&self, bytes: &[u8]) -> String {
         let digest = digest_of(bytes);
         let start = self
             .request(Method::POST, "/blobs/uploads/")
@@ -243,9 +244,15 @@ impl Repository {
 }
 
 impl Referrer {
-    /// Its payload as JSON.
+    /// The record in it.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.payload).expect("a record is JSON")
+        serde_json::from_slice(self.envelope().payload()).expect("a record is JSON")
+    }
+
+    /// The signed envelope in it.
+    pub fn envelope(&self) -> Envelope {
+        assert_eq!(self.artifact_type, BUNDLE_TYPE);
+        Envelope::open(&self.payload).expect("a record is a bundle")
     }
 }
 

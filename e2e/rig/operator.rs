@@ -24,8 +24,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// Leader election.
     pub leader_election: bool,
-    /// Namespace of its Lease.
-    pub lease_namespace: String,
+    /// Namespace of its Lease and of its keys.
+    pub own_namespace: String,
     /// Folder of its log.
     pub folder: PathBuf,
 }
@@ -51,7 +51,7 @@ impl Operator {
             format!("--kubeconfig={}", options.kubeconfig.display()),
             format!("--identity={}", options.identity),
             format!("--leader-election={}", options.leader_election),
-            format!("--lease-namespace={}", options.lease_namespace),
+            format!("--operator-namespace={}", options.own_namespace),
             format!("--listen={health}"),
             "--image=rig.invalid/floe:test".to_owned(),
         ];

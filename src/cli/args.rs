@@ -47,14 +47,14 @@ pub(super) struct OperatorArguments {
     /// Lead only while holding the Lease.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) leader_election: bool,
-    /// Namespace of the Lease.
+    /// Namespace of the operator: its Lease and the keys that sign records lie there.
     #[arg(
         long,
         env = "POD_NAMESPACE",
         hide_env_values = true,
         default_value = "floe-system"
     )]
-    pub(super) lease_namespace: String,
+    pub(super) operator_namespace: String,
     /// Address of health, readiness and metrics.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub(super) listen: SocketAddr,

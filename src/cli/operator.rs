@@ -28,7 +28,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         identity,
         namespace,
         leader_election,
-        lease_namespace,
+        operator_namespace,
         listen,
         image,
         image_pull_policy,
@@ -39,13 +39,13 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
     let settings = Settings {
         identity,
         image,
+        namespace: operator_namespace,
         image_pull_policy,
         lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {
         settings,
         namespace,
-        lease_namespace,
         leader_election,
         listen,
     };

@@ -18,6 +18,7 @@ use crate::api::{EnvironmentPolicy, Promotion};
 use crate::domain::observed::Stamp;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
+use crate::effects::keys::Keys;
 use crate::effects::registry::{ManifestCache, Registries};
 use crate::telemetry::Metrics;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub identity: String,
     /// The operator's own image, in which artifacts are fetched and documents are checked.
     pub image: String,
+    /// Namespace of the operator: of its Lease, and of the keys that sign records.
+    pub namespace: String,
     /// Pull policy of that image.
     pub image_pull_policy: Option<String>,
     /// The identity that the cloud has given this process, when policies may log in with it.
@@ -78,6 +81,8 @@ pub(super) struct Context {
     pub manifests: ManifestCache,
     /// What logs in at registries.
     pub credentials: Credentials,
+    /// Keys of records.
+    pub keys: Keys,
     /// Writes Events.
     pub recorder: Recorder,
     /// Counters.
@@ -111,6 +116,7 @@ impl Context {
         Ok(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
+            keys: Keys::new(&settings.namespace),
             settings,
             stores,
             stamp,

@@ -9,18 +9,21 @@ use kube::runtime::controller::Action as Next;
 
 use super::context::{Context, Guarded};
 use super::environments;
-use super::error::{Error, Result, api};
+use super::error::{Error, Result, api, within};
 use super::pass::{Stopped, trouble};
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, EnvironmentPolicyStatus, LedgerArtifact,
     find_condition,
 };
 use crate::domain::artifact::{Digest, Repository};
+use crate::domain::decision::TroubleKind;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, ledger, versions};
+use crate::domain::record::KeyRing;
 use crate::effects::credentials::Place;
+use crate::effects::keys::NoKey;
 use crate::effects::registry::{Reference, Registry};
 use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
 
@@ -173,9 +176,21 @@ async fn rebuild(
         }
     };
     let suffixes = environments::cached(&ctx.stores.policies, space).suffixes();
+    let keys = ctx.keys.public(&ctx.client, space);
+    let keys = match within("read the public keys of records", keys).await? {
+        Ok(keys) => keys,
+        Err(NoKey::Missing(problem)) => {
+            return Ok(Err(Trouble {
+                kind: TroubleKind::SigningKeyMissing,
+                problem,
+                not_before: None,
+            }));
+        }
+        Err(NoKey::Api { action, source }) => return Err(Error::Api { action, source }),
+    };
     let read = async {
         let registry = ctx.registries.open(&access)?;
-        let (found, latest) = read(&registry, repository, environment, &suffixes).await?;
+        let (found, latest) = read(&registry, repository, environment, &suffixes, &keys).await?;
         Ok(ledger(
             &source.name,
             space,
@@ -197,6 +212,7 @@ async fn read(
     repository: &Repository,
     environment: &Environment,
     suffixes: &[String],
+    keys: &KeyRing,
 ) -> Result<(Vec<Found>, Option<Digest>), crate::effects::registry::RegistryError> {
     let tags = registry.list_tags(repository).await?;
     let mut found = Vec::new();
@@ -207,7 +223,7 @@ async fn read(
         else {
             continue;
         };
-        let records = records::find(registry, repository, &head.digest).await?;
+        let records = records::find(registry, repository, &head.digest, keys).await?;
         found.push(Found {
             version,
             digest: head.digest,

@@ -47,15 +47,19 @@ pub(super) async fn api<T>(
     action: &'static str,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T> {
-    match tokio::time::timeout(std::time::Duration::from_secs(API_LIMIT_SECONDS), call).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(Error::Api {
-            action,
-            source: Box::new(source),
-        }),
-        Err(_) => Err(Error::TooSlow {
+    within(action, call).await?.map_err(|source| Error::Api {
+        action,
+        source: Box::new(source),
+    })
+}
+
+/// Waits for what asks the API server, within the time limit of one call.
+pub(super) async fn within<T>(action: &'static str, call: impl Future<Output = T>) -> Result<T> {
+    let limit = std::time::Duration::from_secs(API_LIMIT_SECONDS);
+    tokio::time::timeout(limit, call)
+        .await
+        .map_err(|_| Error::TooSlow {
             action,
             seconds: API_LIMIT_SECONDS,
-        }),
-    }
+        })
 }

@@ -52,8 +52,6 @@ pub struct Options {
     pub settings: Settings,
     /// Watch this namespace only; all of them without it.
     pub namespace: Option<String>,
-    /// The operator's own namespace: of the Lease, and of rehearsals.
-    pub lease_namespace: String,
     /// Lead only while holding the Lease. Without it several operators work side by side.
     pub leader_election: bool,
     /// Where health, readiness and metrics are served.
@@ -120,7 +118,7 @@ async fn lead(
     }
     let mut candidate = Candidate::new(
         client.clone(),
-        &options.lease_namespace,
+        &options.settings.namespace,
         LEASE,
         &options.settings.identity,
     );
@@ -191,7 +189,7 @@ async fn work(
     // In the operator's own namespace: it may rehearse there.
     let looking = stamp::Looking::start(
         client.clone(),
-        options.lease_namespace,
+        options.settings.namespace.clone(),
         metrics.clone(),
         readiness,
     );

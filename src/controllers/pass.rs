@@ -1,5 +1,6 @@
 //! One pass over one promotion: the object as it was last written, and what is known about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,14 +10,16 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::error::{Result, api};
+use super::error::{Error, Result, api, within};
 use crate::api::{ArtifactSource, EnvironmentPolicy, Promotion, PromotionStatus};
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::Route;
+use crate::domain::record::{KeyRing, SigningKey};
 use crate::effects::clock;
 use crate::effects::credentials::{NoAccess, Place};
 use crate::effects::events::Note;
+use crate::effects::keys::NoKey;
 use crate::effects::ledger::WRITE_WINDOW;
 use crate::effects::registry::{ErrorKind, Registry, RegistryError};
 
@@ -41,12 +44,25 @@ pub(super) enum Stopped {
     /// The registry stopped us.
     Trouble(Trouble),
     /// The API server failed us.
-    Error(super::error::Error),
+    Error(Error),
 }
 
-impl From<super::error::Error> for Stopped {
-    fn from(error: super::error::Error) -> Self {
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<NoKey> for Stopped {
+    fn from(none: NoKey) -> Self {
+        match none {
+            NoKey::Missing(problem) => Self::Trouble(Trouble {
+                kind: TroubleKind::SigningKeyMissing,
+                problem,
+                not_before: None,
+            }),
+            NoKey::Api { action, source } => Self::Error(Error::Api { action, source }),
+        }
     }
 }
 
@@ -127,6 +143,24 @@ impl Pass<'_> {
             Some((read_at, _)) => registry.writing_before(*read_at + write_window()),
             None => registry,
         })
+    }
+
+    /// The key that signs the records of this namespace.
+    pub(super) async fn signing_key(&self) -> Result<Arc<SigningKey>, Stopped> {
+        let key = self
+            .ctx
+            .keys
+            .signing(&self.ctx.client, &self.observed.request.space);
+        Ok(within("read the key of records", key).await??)
+    }
+
+    /// The keys that may have signed the records of this namespace.
+    pub(super) async fn public_keys(&self) -> Result<KeyRing, Stopped> {
+        let keys = self
+            .ctx
+            .keys
+            .public(&self.ctx.client, &self.observed.request.space);
+        Ok(within("read the public keys of records", keys).await??)
     }
 
     /// What Events are about.

@@ -93,7 +93,8 @@ async fn find_upstream_record(pass: &mut Pass<'_>) -> Done {
         return Ok(Receipt::UpstreamRecord(false));
     };
     let registry = pass.registry(&route).await?;
-    let found = records::find(&registry, &route.repository, &digest).await?;
+    let keys = pass.public_keys().await?;
+    let found = records::find(&registry, &route.repository, &digest, &keys).await?;
     let space = &pass.observed.request.space;
     let version = route.version.as_str();
     Ok(Receipt::UpstreamRecord(record::promoted_into(

@@ -9,7 +9,7 @@ use crate::domain::artifact::Digest;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Receipt, TagWrite, Trouble};
 use crate::domain::plan::Plan;
-use crate::domain::record::{own, statement};
+use crate::domain::record::{own, predicate_type, statement};
 use crate::effects::registry::{
     RawManifest, Reference, Registry, RegistryError, TagReceipt, TagRefusal,
 };
@@ -22,6 +22,8 @@ pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let route = &plan.route;
     let registry = pass.registry(route).await?;
+    // Nothing is written that could not be recorded afterwards.
+    pass.signing_key().await?;
     let source = registry
         .head_manifest(&route.repository, &Reference::from(&route.source_tag))
         .await?;
@@ -53,7 +55,8 @@ pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
 pub(super) async fn find_own_record(pass: &mut Pass<'_>) -> Done {
     let plan = pinned(pass)?;
     let registry = pass.registry(&plan.route).await?;
-    let found = records::find(&registry, &plan.route.repository, &plan.digest).await?;
+    let keys = pass.public_keys().await?;
+    let found = records::find(&registry, &plan.route.repository, &plan.digest, &keys).await?;
     Ok(Receipt::OwnRecord(own(&found, &pass.observed.request)))
 }
 
@@ -65,6 +68,7 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         return Err(Error::Restless(0).into());
     };
     let registry = pass.registry(&plan.route).await?;
+    let key = pass.signing_key().await?;
     let subject = manifest(pass, &registry, &plan).await?;
     let statement = statement(&pass.observed.request, &plan, &status, &intent);
     let annotations = [
@@ -75,7 +79,8 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         &registry,
         &plan.route.repository,
         &subject,
-        statement,
+        (statement, &predicate_type(&plan.route.to)),
+        &key,
         &annotations,
     )
     .await?;

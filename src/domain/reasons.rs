@@ -219,6 +219,12 @@ pub const REASONS: &[Reason] = &[
         advice: "Ask again: the command line makes a new try, other clients make a Promotion under a new name.",
     },
     Reason {
+        word: "SigningKeyMissing",
+        ends: Ends::Waits,
+        meaning: "The key that signs the records of the namespace is gone or malformed, and it had one before.",
+        advice: "Put the Secret back from a backup, or give the namespace a new key: floe platform audit key --new.",
+    },
+    Reason {
         word: "Aborted",
         ends: Ends::Failed,
         meaning: "Somebody stopped or deleted the request before anything was written.",
@@ -333,7 +339,8 @@ mod tests {
                 TroubleKind::RegistryUnavailable
                 | TroubleKind::RegistryDenied
                 | TroubleKind::RegistryUntrusted
-                | TroubleKind::CredentialsMissing => (),
+                | TroubleKind::CredentialsMissing
+                | TroubleKind::SigningKeyMissing => (),
             },
         };
         let mut all = vec![
@@ -377,6 +384,7 @@ mod tests {
                 TroubleKind::RegistryDenied,
                 TroubleKind::RegistryUntrusted,
                 TroubleKind::CredentialsMissing,
+                TroubleKind::SigningKeyMissing,
             ]
             .map(|kind| W::Registry {
                 kind,

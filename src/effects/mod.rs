@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod events;
 pub mod fetch;
 pub mod gate_jobs;
+pub mod keys;
 pub mod lease;
 pub mod ledger;
 pub mod records;

@@ -77,6 +77,7 @@ variants!(
         RegistryDenied,
         RegistryUntrusted,
         CredentialsMissing,
+        SigningKeyMissing,
     }
 );
 variants!(

@@ -133,7 +133,7 @@ impl World {
             kubeconfig,
             namespace: Some(self.namespace.clone()),
             leader_election,
-            lease_namespace: self.namespace.clone(),
+            own_namespace: self.namespace.clone(),
             folder: self.folder.clone(),
         });
         self.proxy.clients.add(operator.clone());

@@ -59,6 +59,40 @@ pub(in crate::cli) enum Verb {
     Status(StatusArguments),
     /// List the versions that were promoted into the environments.
     List(ListArguments),
+    /// Check who signed what.
+    #[command(subcommand)]
+    Audit(AuditVerb),
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum AuditVerb {
+    Key(AuditKeyArguments),
+}
+
+/// Show the keys that sign the records of a namespace, the current one first.
+///
+/// Public keys are public: everybody who has a login at the cluster may read them. With the PEM anybody can
+/// check a record, without floe and without the cluster.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform audit key
+  floe platform audit key --pem > floe.pub
+  cosign verify-attestation --key floe.pub --insecure-ignore-tlog \\
+    --type https://floe.dev/promotion/v1/prod registry.example/team/app@sha256:...")]
+pub(in crate::cli) struct AuditKeyArguments {
+    /// Namespace of the operator, where the keys lie.
+    #[arg(long, value_name = "NAMESPACE", default_value = "floe-system")]
+    pub(in crate::cli) operator_namespace: String,
+    /// Print the current key alone, in PEM.
+    #[arg(long, conflicts_with = "new")]
+    pub(in crate::cli) pem: bool,
+    /// Make a new key, when the Secret with the current one is lost. What the lost one has signed stays
+    /// proven. It takes the right to create Secrets in the operator's namespace.
+    #[arg(long)]
+    pub(in crate::cli) new: bool,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
 }
 
 /// Pack files as an OCI artifact, push it, and promote it into the first environment.

@@ -73,6 +73,11 @@ pub(super) async fn connect(arguments: &ClusterArguments) -> Result<Space> {
 }
 
 impl Space {
+    /// The client, for what is not in this namespace.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The promotions of this namespace.
     pub(super) fn promotions(&self) -> Api<Promotion> {
         Api::namespaced(self.client.clone(), &self.namespace)
@@ -212,7 +217,8 @@ impl Space {
         }
     }
 
-    async fn limited<T>(
+    /// Waits for an answer, within the time limit of one request.
+    pub(super) async fn limited<T>(
         &self,
         action: &str,
         object: &str,

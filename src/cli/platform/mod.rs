@@ -2,6 +2,7 @@
 
 mod abort;
 mod args;
+mod audit_key;
 mod cluster;
 mod detail;
 mod failure;
@@ -23,7 +24,7 @@ mod wait;
 mod words;
 
 pub(super) use args::PlatformArguments;
-use args::{PromoteVerb, Verb};
+use args::{AuditVerb, PromoteVerb, Verb};
 use cluster::connect;
 use failure::Result;
 
@@ -53,5 +54,8 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         Verb::Abort(arguments) => abort::run(&connect(&cluster).await?, &arguments).await,
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
+        Verb::Audit(AuditVerb::Key(arguments)) => {
+            audit_key::run(&connect(&cluster).await?, &arguments).await
+        }
     }
 }

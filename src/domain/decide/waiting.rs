@@ -80,7 +80,7 @@ fn gives_up(
             since + REFUSAL_LIMIT,
             FailureReason::RegistryUntrusted(problem),
         )),
-        TroubleKind::CredentialsMissing => None,
+        TroubleKind::CredentialsMissing | TroubleKind::SigningKeyMissing => None,
     }
 }
 

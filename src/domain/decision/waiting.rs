@@ -114,6 +114,8 @@ pub enum TroubleKind {
     /// The Secret or ServiceAccount with the credentials, or the Secret with the certificate authority, is missing
     /// or malformed.
     CredentialsMissing,
+    /// The key that signs the records of the namespace is gone or malformed.
+    SigningKeyMissing,
 }
 
 impl TroubleKind {
@@ -124,6 +126,7 @@ impl TroubleKind {
             Self::RegistryDenied => "RegistryDenied",
             Self::RegistryUntrusted => "RegistryUntrusted",
             Self::CredentialsMissing => "CredentialsMissing",
+            Self::SigningKeyMissing => "SigningKeyMissing",
         }
     }
 
@@ -135,6 +138,9 @@ impl TroubleKind {
             }
             Self::RegistryUntrusted => "check caSecretName in the policy",
             Self::CredentialsMissing => "create or mend what is named",
+            Self::SigningKeyMissing => {
+                "put the Secret back from a backup, or give the namespace a new key (floe platform audit key --new)"
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Its bytes follow from the object and its status alone, never from the clock, so that a retry or a
 //! second operator writes the same bytes (design, section 9).
 
+mod envelope;
+mod keys;
 mod statement;
 
 use std::collections::BTreeMap;
@@ -16,10 +18,9 @@ use super::observed::OwnRecord;
 use super::plan::Plan;
 use super::request::Request;
 use crate::api::{GateStatus, Intent, PromotionStatus};
+pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope};
+pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
 pub use statement::{Artifact, Gate, Operator, Policy, Predicate, Previous, Statement, Subject};
-
-/// Media type of the statement, and artifact type of the referrer that holds it (in-toto, `envelope.md`).
-pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 
 /// Type of the predicate in an environment. One for each environment: a record of dev never stands for prod.
 pub fn predicate_type(environment: &str) -> String {
