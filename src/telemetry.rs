@@ -22,6 +22,7 @@ pub struct Metrics {
     pass_seconds: Histogram,
     tags_in_sync: Family<Standing, Gauge>,
     standings: Arc<Mutex<Option<Standings>>>,
+    requester_policy: Gauge,
 }
 
 /// How the condition `TagsInSync` of a policy stands.
@@ -65,6 +66,7 @@ impl Default for Metrics {
         let tags_in_sync = Family::default();
         let replicated = Family::default();
         let pass_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let requester_policy = Gauge::default();
         let mut registry = Registry::with_prefix("floe");
         registry.register(
             "promotions_ended",
@@ -96,6 +98,11 @@ impl Default for Metrics {
             "1 for how the condition TagsInSync of each policy stands",
             Family::clone(&tags_in_sync),
         );
+        registry.register(
+            "requester_policy_in_force",
+            "1 while the API server writes down who asks, 0 while nothing is promoted because it does not",
+            requester_policy.clone(),
+        );
         Self {
             tags_in_sync,
             standings: Arc::default(),
@@ -105,6 +112,7 @@ impl Default for Metrics {
             failures,
             replicated,
             pass_seconds,
+            requester_policy,
         }
     }
 }
@@ -159,6 +167,11 @@ impl Metrics {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *known = Some(Box::new(standings));
+    }
+
+    /// Whether the API server writes down who asks.
+    pub fn requester_policy(&self, in_force: bool) {
+        self.requester_policy.set(i64::from(in_force));
     }
 
     /// Everything, as OpenMetrics text.

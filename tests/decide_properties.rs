@@ -12,12 +12,12 @@ mod world;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use floe::api::VersionOrder;
+use floe::api::{Abort, VersionOrder};
 use floe::domain::artifact::Digest;
 use floe::domain::decide::decide;
-use floe::domain::decision::{FailureReason, Outcome, Stage, TroubleKind};
+use floe::domain::decision::{Action, FailureReason, Outcome, Stage, TroubleKind};
 use floe::domain::gates::GateOutcome;
-use floe::domain::observed::WaitingSince;
+use floe::domain::observed::{Stamp, WaitingSince};
 use floe::domain::request::Request;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -50,6 +50,9 @@ enum Event {
     LoseJobs,
     LoseLedger,
     Delete(usize),
+    Abort(usize),
+    /// The API server stops to write down who asks, and starts again some rounds later.
+    LoseStamp,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +118,8 @@ fn events() -> impl Strategy<Value = Event> {
         1 => Just(Event::LoseJobs),
         1 => Just(Event::LoseLedger),
         1 => (0..2_usize).prop_map(Event::Delete),
+        1 => (0..2_usize).prop_map(Event::Abort),
+        1 => Just(Event::LoseStamp),
     ]
 }
 
@@ -245,7 +250,9 @@ fn asked(index: usize, version: &str, to: &str, dry_run: bool, now: Timestamp) -
         expected_digest: None,
         dry_run,
         reason: None,
-        requested_by: None,
+        requested_by: Some("alice".to_owned()),
+        on_behalf_of: None,
+        abort: None,
         created_at: now,
         deleted_at: None,
     };
@@ -311,6 +318,19 @@ fn happen(world: &mut World, event: &Event) {
                 asked.request.deleted_at.get_or_insert(now);
             }
         }
+        Event::Abort(index) => {
+            if let Some(asked) = world.asked.get_mut(*index) {
+                asked.request.abort.get_or_insert(Abort {
+                    by: "bob".to_owned(),
+                    reason: None,
+                });
+            }
+        }
+        Event::LoseStamp => {
+            world.stamp = Stamp::NotInForce {
+                problem: "taken away".to_owned(),
+            };
+        }
     }
 }
 
@@ -332,6 +352,15 @@ fn pass(
         );
         seen.insert(decision.stage);
         for action in &decision.actions {
+            let begins = matches!(
+                action,
+                Action::PinPlan | Action::StartGate(_) | Action::Claim
+            );
+            let begun = world.puts.iter().any(|(by, _)| *by == index) || !world.late.is_empty();
+            assert!(
+                !begins || begun || matches!(world.stamp, Stamp::InForce { .. }),
+                "{action:?} while nobody can tell who asks"
+            );
             let fate = fates.next().unwrap_or(Fate::Fine);
             match world.perform(index, action, &observed, fate) {
                 Some(receipt) => observed.fold(receipt),
@@ -366,6 +395,9 @@ fn run(case: &Case, seen: &mut BTreeSet<Stage>) -> World {
     let mut world = world_of(case);
     let mut fates = case.fates.iter().copied();
     for round in 0..ROUNDS_MAX {
+        if round % 5 == 4 && matches!(world.stamp, Stamp::NotInForce { .. }) {
+            world.stamp = Stamp::InForce { since: world.now };
+        }
         for (_, event) in case.events.iter().filter(|(at, _)| *at == round) {
             happen(&mut world, event);
         }
@@ -412,6 +444,8 @@ fn check_end(world: &World) {
             Outcome::Failed(FailureReason::Aborted) => {
                 assert!(asked.request.deleted_at.is_some(), "aborted by nobody");
             }
+            Outcome::Failed(FailureReason::AbortedBy { .. })
+                if asked.request.deleted_at.is_some() => {}
             Outcome::Failed(reason) => {
                 assert!(!put && !recorded, "failed after a write: {reason:?}");
             }

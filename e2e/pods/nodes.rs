@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::space::{gate, in_space, of_gate, with};
+use crate::space::{gate, in_space, in_unguarded_space, of_gate, with};
 
 #[tokio::test]
 async fn a_command_that_runs_out_of_memory_is_an_error_that_says_so() {
@@ -103,7 +103,7 @@ async fn a_pod_that_is_deleted_by_hand_has_not_passed() {
 
 #[tokio::test]
 async fn a_job_that_is_deleted_by_hand_runs_again() {
-    in_space("rerun", async |space| {
+    in_unguarded_space("rerun", async |space| {
         space.publish("v1.2.3").await;
         space
             .environment("dev", &[], json!([gate("unit", "Tests", "sleep 8")]))

@@ -25,6 +25,7 @@ async fn who_may_not_read_a_secret_cannot_have_a_gate_read_it() {
         };
         let policies = "--resource=environmentpolicies.promotion.floe.dev";
         allow("author", "--verb=create,get,patch,update", policies, &[]);
+        allow("runner", "--verb=create", "--resource=jobs.batch", &[]);
         let as_alice: Api<EnvironmentPolicy> = Api::namespaced(alice().await, &space.name);
         let apply = async |command: &str| {
             let mut with = gate("scan", "Custom", command);
@@ -67,7 +68,7 @@ async fn a_forged_requester_is_replaced_by_the_authenticated_one() {
             "create",
             "rolebinding",
             "alice",
-            "--clusterrole=edit",
+            "--clusterrole=floe-promoter",
             "--user=alice@acme.example",
         ]);
         let forged = json!({
@@ -89,7 +90,7 @@ async fn a_forged_requester_is_replaced_by_the_authenticated_one() {
             made.metadata.finalizers.unwrap(),
             ["promotion.floe.dev/finish"]
         );
-        // edit may ask for promotions, but not decide what a version must pass.
+        // A promoter may ask for promotions, but not decide what a version must pass.
         let (may, _) = space.try_kubectl(&[
             "auth",
             "can-i",

@@ -36,17 +36,36 @@ pub(crate) async fn in_space<F>(label: &str, test: impl FnOnce(Arc<Space>) -> F)
 where
     F: Future<Output = ()>,
 {
+    run(label, json!({}), test).await;
+}
+
+/// The same where nobody guards the Jobs and Pods of gates: what floe makes of it when somebody gets at them.
+pub(crate) async fn in_unguarded_space<F>(label: &str, test: impl FnOnce(Arc<Space>) -> F)
+where
+    F: Future<Output = ()>,
+{
+    run(label, json!({ "floe.dev/unguarded": "true" }), test).await;
+}
+
+async fn run<F>(label: &str, labels: Value, test: impl FnOnce(Arc<Space>) -> F)
+where
+    F: Future<Output = ()>,
+{
     // Whoever comes first; two TLS users share the process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = Client::try_default()
         .await
         .expect("KUBECONFIG names a cluster");
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace = serde_json::from_value(json!({ "metadata": {
-        "generateName": format!("e2e-{label}-"),
-        "labels": { "floe.dev/e2e": "true", "pod-security.kubernetes.io/enforce": "restricted" },
-    }}))
-    .unwrap();
+    let mut namespace =
+        json!({ "metadata": { "generateName": format!("e2e-{label}-"), "labels": labels } });
+    for (name, value) in [
+        ("floe.dev/e2e", "true"),
+        ("pod-security.kubernetes.io/enforce", "restricted"),
+    ] {
+        namespace["metadata"]["labels"][name] = value.into();
+    }
+    let namespace = serde_json::from_value(namespace).unwrap();
     let made = namespaces
         .create(&PostParams::default(), &namespace)
         .await

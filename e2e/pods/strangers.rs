@@ -7,11 +7,11 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::results::FORGED;
-use crate::space::{Space, TOOLBOX, gate, in_space, of_gate, succeeded, with};
+use crate::space::{Space, TOOLBOX, gate, in_space, in_unguarded_space, of_gate, succeeded, with};
 
 #[tokio::test]
 async fn a_job_that_somebody_marks_as_complete_has_not_passed() {
-    in_space("patched", async |space| {
+    in_unguarded_space("patched", async |space| {
         space.publish("v1.2.3").await;
         let failing = gate("unit", "Tests", "sleep 20; exit 1");
         space.environment("dev", &[], json!([failing])).await;
@@ -40,7 +40,7 @@ async fn a_job_that_somebody_marks_as_complete_has_not_passed() {
 
 #[tokio::test]
 async fn a_strangers_pod_beside_that_of_the_gate_counts_for_nothing() {
-    in_space("beside", async |space| {
+    in_unguarded_space("beside", async |space| {
         space.publish("v1.2.3").await;
         let failing = gate("unit", "Tests", "sleep 15; exit 1");
         space.environment("dev", &[], json!([failing])).await;
@@ -55,7 +55,7 @@ async fn a_strangers_pod_beside_that_of_the_gate_counts_for_nothing() {
 /// Between two tries the Job has no Pod of its own: the Job controller adopts the stranger's and takes its end for that of the Job.
 #[tokio::test]
 async fn a_strangers_pod_that_the_job_takes_for_its_own_counts_for_nothing() {
-    in_space("adopted", async |space| {
+    in_unguarded_space("adopted", async |space| {
         space.publish("v1.2.3").await;
         let failing = with(gate("unit", "Tests", "exit 1"), &json!({ "retries": 3 }));
         space.environment("dev", &[], json!([failing])).await;
@@ -71,6 +71,59 @@ async fn a_strangers_pod_that_the_job_takes_for_its_own_counts_for_nothing() {
         let adopted = |pod: Option<&Pod>| pod.is_some_and(|pod| !pod.owner_references().is_empty());
         space.until(&name, adopted).await;
         has_not_passed(&space).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stranger_gets_no_pod_beside_a_gate_and_no_way_into_it() {
+    in_space("guarded", async |space| {
+        space.publish("v1.2.3").await;
+        let running = gate("unit", "Tests", "sleep 15");
+        space.environment("dev", &[], json!([running])).await;
+        space.promote("to-dev", "v1.2.3", "dev").await;
+        let own = space.running("unit").await;
+        let pods = space.api::<Pod>();
+        let refused = pods
+            .create(&PostParams::default(), &Space::alike(&own))
+            .await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("may not create the Pod of a gate"),
+            "{refused}"
+        );
+        let name = own.name_any();
+        for (command, says) in [
+            (
+                &["exec", &name, "--", "true"][..],
+                "may not use pods/exec of a gate",
+            ),
+            (&["attach", &name], "may not use pods/attach of a gate"),
+            (
+                &["debug", &name, "--image", TOOLBOX],
+                "may not update pods/ephemeralcontainers of a gate",
+            ),
+            (
+                &[
+                    "label",
+                    "pod",
+                    &name,
+                    "promotion.floe.dev/gate-",
+                    "--overwrite",
+                ],
+                "may not update pods of a gate",
+            ),
+            (
+                &["delete", "job", &own.owner_references()[0].name],
+                "may not delete jobs of a gate",
+            ),
+        ] {
+            let (done, said) = space.try_kubectl(command);
+            assert!(!done && said.contains(says), "{command:?}: {said}");
+        }
+        // The Job controller, the scheduler, the kubelet and the operator go on as ever.
+        let ended = space.promoted("to-dev").await;
+        assert_eq!(of_gate(&ended, "unit").outcome, "Passed");
     })
     .await;
 }
@@ -94,6 +147,15 @@ async fn has_not_passed(space: &Space) {
 impl Space {
     /// A Pod with everything by which the Job controller and floe know those of this Pod's Job, and a good end of its own.
     async fn stranger(&self, own: &Pod) -> String {
+        let pod = Self::alike(own);
+        self.api::<Pod>()
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap()
+            .name_any()
+    }
+
+    fn alike(own: &Pod) -> Pod {
         let container = json!({
             "name": "gate", "image": TOOLBOX,
             "command": ["sh", "-c", "printf %s \"$FORGED\" > /dev/termination-log"],
@@ -108,11 +170,6 @@ impl Space {
                 "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
             },
         });
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        self.api::<Pod>()
-            .create(&PostParams::default(), &pod)
-            .await
-            .unwrap()
-            .name_any()
+        serde_json::from_value(pod).unwrap()
     }
 }

@@ -25,6 +25,10 @@ pub enum Identity {
     Bob,
     /// Stands in for the Job controller.
     JobController,
+    /// Stands in for the node that runs Pods.
+    Node,
+    /// The hand of the rig: does what no admission policy lets happen, such as turning back the time in a status.
+    Hand,
 }
 
 /// etcd and kube-apiserver. They end when this is dropped.
@@ -39,12 +43,14 @@ pub struct ControlPlane {
 }
 
 impl Identity {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Admin,
         Self::Operator,
         Self::Alice,
         Self::Bob,
         Self::JobController,
+        Self::Node,
+        Self::Hand,
     ];
 
     /// The bearer token.
@@ -55,6 +61,8 @@ impl Identity {
             Self::Alice => "token-of-alice",
             Self::Bob => "token-of-bob",
             Self::JobController => "token-of-job-controller",
+            Self::Node => "token-of-node",
+            Self::Hand => "token-of-hand",
         }
     }
 
@@ -66,12 +74,15 @@ impl Identity {
             Self::Alice => "alice",
             Self::Bob => "bob",
             Self::JobController => "system:serviceaccount:kube-system:job-controller",
+            Self::Node => "system:node:rig",
+            Self::Hand => "hand-of-the-rig",
         }
     }
 
     fn groups(self) -> &'static str {
         match self {
-            Self::Admin => "system:masters",
+            Self::Admin | Self::Hand => "system:masters",
+            Self::Node => "system:nodes",
             Self::Operator => "system:serviceaccounts,system:serviceaccounts:floe-system",
             Self::Alice | Self::Bob => "people",
             Self::JobController => {

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use floe::api::LedgerArtifact;
+use floe::api::{EnvironmentPolicy, LedgerArtifact};
+use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
@@ -76,8 +77,8 @@ pub async fn a_claim_that_nobody_gives_back_any_more_is_given_back(rig: Rig) {
     let of_artifact = &mut policy.status.as_mut().unwrap().artifacts[0];
     of_artifact.in_flight = Some(serde_json::from_value(slot).unwrap());
     let parameters = PostParams::default();
-    world
-        .policies()
+    let by_hand: Api<EnvironmentPolicy> = Api::namespaced(world.hand.clone(), &world.namespace);
+    by_hand
         .replace_status("dev", &parameters, &policy)
         .await
         .unwrap();
@@ -162,8 +163,8 @@ async fn wipe(world: &World, environment: &str) {
             .await
             .expect("the policy exists");
         policy.status = None;
-        world
-            .policies()
+        let by_hand: Api<EnvironmentPolicy> = Api::namespaced(world.hand.clone(), &world.namespace);
+        by_hand
             .replace_status(environment, &PostParams::default(), &policy)
             .await
             .ok()

@@ -29,6 +29,7 @@ mod sweep;
 mod wait;
 mod world;
 
+mod access;
 mod budgets;
 mod crash_sweep;
 mod crashes;
@@ -41,6 +42,7 @@ mod ledger;
 mod main_scenario;
 mod refusals;
 mod replicas;
+mod requester;
 mod retention;
 mod rig_itself;
 mod side_by_side;
@@ -61,6 +63,13 @@ fn main() -> std::process::ExitCode {
         rig_itself::a_process_is_killed_before_or_after_its_request,
         rig_itself::gate_jobs_end_as_the_test_wishes,
         rig_itself::who_asks_is_stamped_by_the_api_server,
+        access::everybody_may_do_what_the_table_says_and_nothing_else,
+        requester::nothing_is_promoted_while_nobody_writes_down_who_asks,
+        requester::a_promotion_that_is_aborted_ends_and_says_by_whom,
+        requester::a_promotion_that_is_aborted_after_its_first_tag_is_finished,
+        requester::for_whom_automation_asks_is_in_the_record,
+        requester::a_cluster_that_cannot_stamp_refuses_another_name,
+        requester::who_may_not_promote_reads_who_lacks_what,
         budgets::a_promotion_with_four_jobs_keeps_its_budget,
         budgets::a_promotion_with_policy_compliance_alone_keeps_its_budget,
         budgets::a_secret_is_read_once,

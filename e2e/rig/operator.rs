@@ -117,6 +117,25 @@ impl Operator {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
+    /// The value of one of its metrics.
+    pub async fn metric(&self, name: &str) -> Option<String> {
+        let address = format!("http://{}/metrics", self.health);
+        let answer = self
+            .http
+            .get(&address)
+            .timeout(seconds(2))
+            .send()
+            .await
+            .ok()?;
+        let text = answer.text().await.ok()?;
+        let value = |line: &str| {
+            line.strip_prefix(name)?
+                .strip_prefix(' ')
+                .map(str::to_owned)
+        };
+        text.lines().find_map(value)
+    }
+
     /// Waits until it is gone, however it ends.
     pub async fn until_gone(&self, limit: Duration) {
         until("the operator is gone", limit, async || {

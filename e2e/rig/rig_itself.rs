@@ -223,7 +223,7 @@ pub async fn gate_jobs_end_as_the_test_wishes(rig: Rig) {
         .jobs
         .wish("bad", Wish::Fail("3 tests failed".to_owned()));
     world.jobs.wish("slow", Wish::Never);
-    let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let jobs: Api<Job> = Api::namespaced(world.hand.clone(), &world.namespace);
     for gate in ["good", "bad", "slow"] {
         jobs.create(&PostParams::default(), &gate_job(gate))
             .await
@@ -346,6 +346,19 @@ pub async fn who_asks_is_stamped_by_the_api_server(rig: Rig) {
                 Some(1),
                 "{honest} after {args:?}"
             );
+        }
+
+        // Nor does it help to call oneself another later, by any of these ways.
+        let forged = object.replace("\"version\"", "\"requestedBy\":\"bob\",\"version\"");
+        assert!(forged.contains("bob"), "{forged}");
+        for args in [
+            &["apply"][..],
+            &["apply", "--server-side", "--force-conflicts"],
+            &["replace"],
+        ] {
+            let args = [args, &[&namespace, "-f", "-"]].concat();
+            let refused = alice.run(&args, &forged).await.expect_err(&honest);
+            assert!(refused.contains("cannot be changed"), "{args:?}: {refused}");
         }
     }
 }

@@ -108,7 +108,7 @@ pub async fn a_job_that_is_deleted_before_its_result_was_seen_runs_again(rig: Ri
     world.promote("one", "v1.0.0", "dev").await;
     world.jobs.until_waiting("gate-1").await;
     world.jobs.wish("gate-1", Wish::Pass);
-    let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let jobs: Api<Job> = Api::namespaced(world.hand.clone(), &world.namespace);
     let of_gate = ListParams::default().labels(&format!("{LABEL_GATE}=gate-1"));
     let job = jobs.list(&of_gate).await.unwrap().items.remove(0);
     jobs.delete(&job.name_any(), &DeleteParams::background())

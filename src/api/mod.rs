@@ -27,8 +27,8 @@ pub use gate::{
 };
 pub use policy_rule::{PolicyException, PolicyRule, RuleSeverity};
 pub use promotion::{
-    GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion, PromotionSpec,
-    PromotionStatus, RecordRef, ReplicaStatus, SignatureStatus, WaitingStatus,
+    Abort, GateStatus, Intent, PlanStatus, PlannedReplica, PolicyRef, Previous, Promotion,
+    PromotionSpec, PromotionStatus, RecordRef, ReplicaStatus, SignatureStatus, WaitingStatus,
 };
 pub use retention::Retention;
 pub use signature::{Keyless, Signature, SignatureMode, TrustSource};
@@ -58,6 +58,9 @@ pub const LABEL_GATE: &str = "promotion.floe.dev/gate";
 pub const ANNOTATION_REQUEST: &str = "promotion.floe.dev/request";
 /// Annotation on gate Jobs: hash of the gate's specification and of the digest it judges.
 pub const ANNOTATION_SPEC_HASH: &str = "promotion.floe.dev/gate-spec-hash";
+
+/// Name of the admission policy that writes down who asks, and of its binding.
+pub const REQUESTER_POLICY: &str = "requested-by.promotion.floe.dev";
 
 /// Every custom resource definition, in the order in which they are installed.
 pub fn all_crds() -> Vec<CustomResourceDefinition> {

@@ -7,6 +7,23 @@ use serde::{Deserialize, Serialize};
 use super::conditions::condition_list;
 use super::signature::SignatureMode;
 
+/// Every field of the specification but `abort` is as it was.
+const UNCHANGED: &str = "\
+    self.spec.version == oldSelf.spec.version && self.spec.to == oldSelf.spec.to && \
+    has(self.spec.artifact) == has(oldSelf.spec.artifact) && \
+    (!has(self.spec.artifact) || self.spec.artifact == oldSelf.spec.artifact) && \
+    has(self.spec.from) == has(oldSelf.spec.from) && (!has(self.spec.from) || self.spec.from == oldSelf.spec.from) && \
+    has(self.spec.digest) == has(oldSelf.spec.digest) && \
+    (!has(self.spec.digest) || self.spec.digest == oldSelf.spec.digest) && \
+    has(self.spec.dryRun) == has(oldSelf.spec.dryRun) && \
+    (!has(self.spec.dryRun) || self.spec.dryRun == oldSelf.spec.dryRun) && \
+    has(self.spec.reason) == has(oldSelf.spec.reason) && \
+    (!has(self.spec.reason) || self.spec.reason == oldSelf.spec.reason) && \
+    has(self.spec.requestedBy) == has(oldSelf.spec.requestedBy) && \
+    (!has(self.spec.requestedBy) || self.spec.requestedBy == oldSelf.spec.requestedBy) && \
+    has(self.spec.onBehalfOf) == has(oldSelf.spec.onBehalfOf) && \
+    (!has(self.spec.onBehalfOf) || self.spec.onBehalfOf == oldSelf.spec.onBehalfOf)";
+
 /// Moves one version of an artifact from one environment to the next.
 ///
 /// The artifact is not rebuilt or changed: the digest that passed the gates is the digest that gets
@@ -37,8 +54,13 @@ use super::signature::SignatureMode;
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.plan.digest", priority = "1"),
     printcolumn(name = "Replicated", type_ = "string", json_path = ".status.conditions[?(@.type==\"Replicated\")].status", priority = "1"),
     printcolumn(name = "Requested-By", type_ = "string", json_path = ".spec.requestedBy", priority = "1"),
-    validation = Rule::new("self.spec == oldSelf.spec")
+    printcolumn(name = "On-Behalf-Of", type_ = "string", json_path = ".spec.onBehalfOf", priority = "1"),
+    validation = Rule::new(UNCHANGED)
         .message("a Promotion cannot be changed: make a new one under another name (floe platform promote does that for you)"),
+    validation = Rule::new("!has(oldSelf.spec.abort) || (has(self.spec.abort) && self.spec.abort == oldSelf.spec.abort)")
+        .message("an abort cannot be taken back or changed: make a new Promotion under another name"),
+    validation = Rule::new("has(oldSelf.spec.abort) || !has(self.spec.abort) || !has(oldSelf.status) || !has(oldSelf.status.finishedAt)")
+        .message("the Promotion has ended: there is nothing to abort"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.plan) || (has(self.status) && has(self.status.plan))")
         .message("status.plan is written once and cannot be removed"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.plan) || !has(self.status) || !has(self.status.plan) || self.status.plan == oldSelf.status.plan")
@@ -91,6 +113,31 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub requested_by: Option<String>,
+    /// For whom automation asks: a Kubernetes user name, or `<system>:<user>` such as `github:alice`. Only who
+    /// has the verb `act-for` on the environment may fill it in, and answers for it; it is kept in the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = r"^[^\s\p{C}]+( [^\s\p{C}]+)*$")
+    )]
+    pub on_behalf_of: Option<String>,
+    /// Stops the promotion, unless its first tag is written: then it is finished. The one field that may be
+    /// added later, once, by the requester or by who has the verb `abort` on the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<Abort>,
+}
+
+/// Who stops a promotion, and why.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Abort {
+    /// Your own user name, as the API server knows it (`kubectl auth whoami`); another one is refused.
+    #[schemars(length(min = 1, max = 512))]
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
 }
 
 /// How far the promotion is, what it waits for, and what came out.

@@ -60,7 +60,7 @@ impl ExitCode {
             | "ArtifactUnsupported" => Self::InvalidTransition,
             "TagTaken" => Self::TagExists,
             "SourceNotFound" | "NotPromotedUpstream" => Self::NotPromoted,
-            "RegistryDenied" | "NotAuthorized" => Self::NotAuthorized,
+            "RegistryDenied" | "RequesterUnproven" => Self::NotAuthorized,
             "EnvironmentLocked" => Self::Locked,
             "ApprovalDenied" | "ApprovalExpired" | "Aborted" => Self::Denied,
             _ => Self::Unexpected,

@@ -10,6 +10,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::copies::Copies;
@@ -17,6 +18,7 @@ use super::drift::Looks;
 use super::rules::RuleChecks;
 use super::watches::Triggers;
 use crate::api::{EnvironmentPolicy, Promotion};
+use crate::domain::observed::Stamp;
 use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
@@ -78,6 +80,8 @@ pub(super) struct Context {
     pub settings: Settings,
     /// What the watches have shown.
     pub stores: Stores,
+    /// Whether the API server writes down who asks.
+    pub stamp: watch::Receiver<Stamp>,
     /// Clients of registries.
     pub registries: Registries,
     /// Bytes of manifests that were read a moment ago.
@@ -112,6 +116,7 @@ impl Context {
         client: Client,
         settings: Settings,
         stores: Stores,
+        stamp: watch::Receiver<Stamp>,
         metrics: Metrics,
         promotions: Triggers<Promotion>,
     ) -> std::result::Result<Self, String> {
@@ -128,6 +133,7 @@ impl Context {
             keys: Keys::new(&settings.namespace),
             settings,
             stores,
+            stamp,
             registries: Registries::new(),
             manifests: ManifestCache::new(),
             verified: VerifiedCache::default(),

@@ -1,8 +1,7 @@
 //! Health, readiness and metrics for Kubernetes and Prometheus.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -12,18 +11,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Metrics;
 
-/// Whether this process can do its work: it leads and its caches are full, or it stands by.
-#[derive(Clone, Default)]
-pub(super) struct Readiness(Arc<AtomicBool>);
+/// Whether this process can do its work, or why not: it leads, its caches are full and the API server writes down
+/// who asks, or it stands by.
+#[derive(Clone)]
+pub(super) struct Readiness(Arc<RwLock<Option<String>>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(RwLock::new(Some("caches are filling".to_owned()))))
+    }
+}
 
 impl Readiness {
-    /// Says whether it can.
-    pub(super) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+    /// It can.
+    pub(super) fn ready(&self) {
+        self.set(None);
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// It cannot, for this reason.
+    pub(super) fn not_ready(&self, why: &str) {
+        self.set(Some(why.to_owned()));
+    }
+
+    fn set(&self, why_not: Option<String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = why_not;
+    }
+
+    fn why_not(&self) -> Option<String> {
+        let why_not = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        why_not.clone()
     }
 }
 
@@ -35,10 +51,9 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let ready = move || async move {
-        if readiness.get() {
-            (StatusCode::OK, "ok")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "caches are filling")
+        match readiness.why_not() {
+            None => (StatusCode::OK, "ok".to_owned()),
+            Some(why_not) => (StatusCode::SERVICE_UNAVAILABLE, why_not),
         }
     };
     let router = Router::new()

@@ -16,6 +16,7 @@ mod replicas;
 mod report;
 mod rules;
 mod signatures;
+mod stamp;
 mod watches;
 mod write;
 
@@ -127,13 +128,13 @@ async fn lead(
         LEASE,
         &options.settings.identity,
     );
-    readiness.set(true);
+    readiness.ready();
     tracing::info!(lease = LEASE, "waiting for leadership");
     if !candidate.acquire(&stop).await {
         return Ok(());
     }
     tracing::info!(lease = LEASE, "leading");
-    readiness.set(false);
+    readiness.not_ready("caches are filling");
     let done = tokio::select! {
         // Losing the Lease ends the process at once: a pass that goes on could write beside the new leader.
         lost = candidate.keep() => return Err(lost.into()),
@@ -193,11 +194,28 @@ async fn work(
         full = full(&stores, &promotions) => full?,
     }
     tracing::info!("caches are full");
-    readiness.set(true);
+    // In the operator's own namespace: it may rehearse there.
+    let looking = stamp::Looking::start(
+        client.clone(),
+        options.settings.namespace.clone(),
+        metrics.clone(),
+        readiness,
+    );
+    let looking = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        looking = looking => looking,
+    };
     let shown = policies.clone();
     metrics.tags_stand_as(move || drift::standings(&shown));
 
-    let ctx = Context::new(client, options.settings, stores, metrics, from_copies);
+    let ctx = Context::new(
+        client,
+        options.settings,
+        stores,
+        looking.shown(),
+        metrics,
+        from_copies,
+    );
     let ctx = Arc::new(ctx.map_err(Ended::Tls)?);
     let config = Config::default().concurrency(CONCURRENCY);
     let of_promotions = Controller::for_stream(futures::stream::pending(), promotions)
@@ -227,7 +245,10 @@ async fn work(
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(drift::reconcile, drift::after_error, ctx)
         .for_each(|_| futures::future::ready(()));
-    futures::join!(of_promotions, of_policies, of_drift);
+    tokio::select! {
+        _ = futures::future::join3(of_promotions, of_policies, of_drift) => {}
+        () = looking.go_on() => {}
+    }
     Ok(())
 }
 

@@ -49,6 +49,7 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         plan,
         request,
         environments,
+        stamp: ctx.stamp.borrow().clone(),
         source: None,
         target: None,
         upstream_record: None,

@@ -21,6 +21,8 @@ pub struct Observed {
     pub request: Request,
     /// The environments of the namespace.
     pub environments: Environments,
+    /// Whether the API server writes down who asks.
+    pub stamp: Stamp,
     /// The plan, once it is pinned in the status.
     pub plan: Option<Plan>,
     /// What the source tag names.
@@ -57,6 +59,26 @@ pub struct Observed {
     pub trouble: Option<Trouble>,
     /// What the status says it waits for, and since when.
     pub waiting: Option<WaitingSince>,
+}
+
+/// Whether the API server writes down who asks, as a rehearsal has shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Stamp {
+    /// It does: what was made at this time or later says truly who asks.
+    InForce {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It does not, or nobody can tell.
+    NotInForce {
+        /// What was seen instead.
+        problem: String,
+    },
 }
 
 /// What the source tag names.

@@ -228,6 +228,18 @@ pub const REASONS: &[Reason] = &[
         advice: "Create or mend it; the message says which and how.",
     },
     Reason {
+        word: "RequesterPolicyMissing",
+        ends: Ends::Waits,
+        meaning: "The API server does not write down who asks, so anybody could ask in another's name. Nothing is promoted.",
+        advice: "Install the admission policies of the chart (admission.install), or mend them: the message says what is wrong.",
+    },
+    Reason {
+        word: "RequesterUnproven",
+        ends: Ends::Failed,
+        meaning: "The request was made before the API server wrote down who asks.",
+        advice: "Ask again: the command line makes a new try, other clients make a Promotion under a new name.",
+    },
+    Reason {
         word: "SigningKeyMissing",
         ends: Ends::Waits,
         meaning: "The key that signs the records of the namespace is gone or malformed, and it had one before.",
@@ -236,7 +248,7 @@ pub const REASONS: &[Reason] = &[
     Reason {
         word: "Aborted",
         ends: Ends::Failed,
-        meaning: "The request was deleted before anything was written.",
+        meaning: "Somebody stopped or deleted the request before anything was written.",
         advice: "",
     },
     Reason {
@@ -304,6 +316,8 @@ mod tests {
             | F::GateFailed(_)
             | F::GateError(_)
             | F::GateTimedOut(_)
+            | F::RequesterUnproven { .. }
+            | F::AbortedBy { .. }
             | F::Aborted => (),
         };
         let all = vec![
@@ -354,6 +368,13 @@ mod tests {
             F::GateFailed(Vec::new()),
             F::GateError(Vec::new()),
             F::GateTimedOut(Vec::new()),
+            F::RequesterUnproven {
+                since: Timestamp::UNIX_EPOCH,
+            },
+            F::AbortedBy {
+                by: text(),
+                reason: None,
+            },
             F::Aborted,
         ];
         all.iter().for_each(guard);
@@ -375,7 +396,8 @@ mod tests {
             | W::Copying { .. }
             | W::Replica { .. }
             | W::EnvironmentBusy { .. }
-            | W::EarlierOperator { .. } => (),
+            | W::EarlierOperator { .. }
+            | W::RequesterPolicy { .. } => (),
             W::Registry { kind, .. } => match kind {
                 TroubleKind::RegistryUnavailable
                 | TroubleKind::RegistryDenied
@@ -423,6 +445,7 @@ mod tests {
             },
             W::EnvironmentBusy { holder: text() },
             W::EarlierOperator { until: at },
+            W::RequesterPolicy { problem: text() },
         ];
         all.extend(
             [

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::Promotion;
+use super::decision::FailureReason;
+use crate::api::{Abort, Promotion};
 
 /// A Promotion as plain values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub struct Request {
     pub reason: Option<String>,
     /// Who, as the API server authenticated them.
     pub requested_by: Option<String>,
+    /// For whom, when automation asks.
+    pub on_behalf_of: Option<String>,
+    /// Who has stopped it, and why.
+    pub abort: Option<Abort>,
     /// When the object was made.
     pub created_at: Timestamp,
     /// When its deletion was asked for.
@@ -54,11 +59,22 @@ impl Request {
             dry_run: spec.dry_run,
             reason: spec.reason.clone(),
             requested_by: spec.requested_by.clone(),
+            on_behalf_of: spec.on_behalf_of.clone(),
+            abort: spec.abort.clone(),
             created_at: meta
                 .creation_timestamp
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deleted_at: meta.deletion_timestamp.as_ref().map(|time| time.0),
         }
+    }
+
+    /// Why it is not to be begun any more: somebody has stopped or deleted it.
+    pub fn withdrawn(&self) -> Option<FailureReason> {
+        let stopped = self.abort.as_ref().map(|abort| FailureReason::AbortedBy {
+            by: abort.by.clone(),
+            reason: abort.reason.clone(),
+        });
+        stopped.or_else(|| self.deleted_at.map(|_| FailureReason::Aborted))
     }
 }

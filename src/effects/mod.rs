@@ -17,4 +17,5 @@ pub mod ledger;
 pub mod records;
 pub mod registry;
 pub mod replication;
+pub mod requester_policy;
 pub mod signatures;

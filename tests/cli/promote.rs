@@ -40,6 +40,8 @@ async fn promote_creates_the_object_waits_for_it_and_prints_json_on_standard_out
             "production",
             "--reason",
             "why not",
+            "--on-behalf-of",
+            "github:alice",
             "-o",
             "json",
         ])
@@ -51,7 +53,7 @@ async fn promote_creates_the_object_waits_for_it_and_prints_json_on_standard_out
         objects[0]["metadata"],
         json!({"name": "platform-1.2.3-to-prod"})
     );
-    let wanted = json!({"artifact": "platform", "version": "1.2.3", "from": "staging", "to": "prod", "reason": "why not"});
+    let wanted = json!({"artifact": "platform", "version": "1.2.3", "from": "staging", "to": "prod", "reason": "why not", "onBehalfOf": "github:alice"});
     assert_eq!(objects[0]["spec"], wanted);
     let view: Value = serde_json::from_str(&ran.out).unwrap();
     for (field, value) in [
@@ -66,6 +68,7 @@ async fn promote_creates_the_object_waits_for_it_and_prints_json_on_standard_out
         ("digest", json!(digest())),
         ("tag", json!("1.2.3-staging")),
         ("requestedBy", json!("alice")),
+        ("onBehalfOf", json!("github:alice")),
     ] {
         assert_eq!(view[field], value, "{field}");
     }
@@ -293,6 +296,16 @@ async fn refusals_of_the_api_server_have_their_exit_codes_and_say_what_to_do() {
             "User bob cannot create promotions",
             12,
             "bob",
+        ),
+        (
+            Method::POST,
+            "promotions",
+            403,
+            "Forbidden",
+            "promotions.promotion.floe.dev \"x\" is forbidden: ValidatingAdmissionPolicy 'requests.promotion.floe.dev' with binding \
+             'requests.promotion.floe.dev' denied request: bob may not promote into staging: lacks the verb promote",
+            12,
+            "you may not: bob may not promote into staging: lacks the verb promote; ask for a Role",
         ),
         (
             Method::GET,

@@ -12,8 +12,8 @@ use floe::domain::decide::decide;
 use floe::domain::decision::Decision;
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
-    Claim, Observed, ObservedGate, OwnRecord, Source, Stated, TagState, TagWrite, TargetCopy,
-    Trouble, WaitingSince,
+    Claim, Observed, ObservedGate, OwnRecord, Source, Stamp, Stated, TagState, TagWrite,
+    TargetCopy, Trouble, WaitingSince,
 };
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
@@ -55,6 +55,7 @@ struct File {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Facts {
+    stamp: Option<Stamp>,
     plan: Option<PinnedPlan>,
     source: Option<Value>,
     target: Option<String>,
@@ -261,6 +262,9 @@ impl Facts {
             settled: self.settled,
             trouble: self.trouble,
             waiting: self.waiting,
+            stamp: self.stamp.unwrap_or(Stamp::InForce {
+                since: Timestamp::UNIX_EPOCH,
+            }),
             request,
             environments,
             plan,
@@ -378,11 +382,14 @@ fn request(promotion: Value) -> Result<Request, Failed> {
             .remove(key)
             .and_then(|value| value.as_str().map(str::to_owned))
     };
-    let (name, uid, deleted_at) = (besides("name"), besides("uid"), besides("deletedAt"));
+    let (name, uid) = (besides("name"), besides("uid"));
+    let (created_at, deleted_at) = (besides("createdAt"), besides("deletedAt"));
+    facts.entry("requestedBy").or_insert("alice".into());
     let spec: PromotionSpec = serde_json::from_value(Value::Object(facts))?;
     let mut object = Promotion::new(&name.unwrap_or_else(|| "release".to_owned()), spec);
     object.metadata.uid = Some(uid.unwrap_or_else(|| "uid-of-release".to_owned()));
     object.metadata.namespace = Some("team".to_owned());
+    object.metadata.creation_timestamp = created_at.map(|at| at.parse().map(Time)).transpose()?;
     object.metadata.deletion_timestamp = deleted_at.map(|at| at.parse().map(Time)).transpose()?;
     Ok(Request::of(&object))
 }

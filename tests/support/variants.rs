@@ -73,6 +73,7 @@ variants!(
         Replica,
         EnvironmentBusy,
         EarlierOperator,
+        RequesterPolicy,
         Registry,
     }
 );
@@ -120,6 +121,8 @@ variants!(
         GateFailed,
         GateError,
         GateTimedOut,
+        RequesterUnproven,
+        AbortedBy,
         Aborted,
     }
 );

@@ -45,3 +45,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- $has := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
 {{- if or (eq .Values.admission.mode "Mutating") (and (eq .Values.admission.mode "auto") $has) -}}true{{- end -}}
 {{- end -}}
+
+
+{{- /* Lists of user names as CEL writes them: what is the operator's alone, and what parts of Kubernetes do. */ -}}
+{{- define "floe.operators" -}}
+{{- $operator := printf "system:serviceaccount:%s:%s" .Release.Namespace (include "floe.serviceAccount" .) -}}
+{{- concat (list $operator) .Values.admission.trusted | toJson -}}
+{{- end -}}
+
+{{- define "floe.jobControllers" -}}
+{{- concat .Values.admission.guards.jobControllers .Values.admission.trusted | toJson -}}
+{{- end -}}
+
+{{- define "floe.cleaners" -}}
+{{- .Values.admission.guards.cleaners | toJson -}}
+{{- end -}}
+
+{{- define "floe.binding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name }}
+  labels: {{- include "floe.labels" .root | nindent 4 }}
+spec:
+  policyName: {{ .name }}
+  validationActions: [Deny]
+  {{- with .namespaceSelector }}
+  matchResources:
+    namespaceSelector: {{- toYaml . | nindent 6 }}
+  {{- end }}
+{{- end -}}

@@ -18,14 +18,17 @@ use crate::wait::{seconds, until};
 pub(super) struct Cluster {
     pub(super) jobs: Api<Job>,
     pods: Api<Pod>,
+    /// The same, as their node sees them.
+    on_node: Api<Pod>,
     promotions: Api<Promotion>,
 }
 
 impl Cluster {
-    pub(super) fn new(client: &Client, namespace: &str) -> Self {
+    pub(super) fn new(client: &Client, node: &Client, namespace: &str) -> Self {
         Self {
             jobs: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
+            on_node: Api::namespaced(node.clone(), namespace),
             promotions: Api::namespaced(client.clone(), namespace),
         }
     }
@@ -147,7 +150,7 @@ impl Cluster {
         });
         let patch = Patch::Merge(json!({ "status": status }));
         let patched = self
-            .pods
+            .on_node
             .patch_status(&pod_name(job), &PatchParams::default(), &patch)
             .await;
         still_there(patched, "patch a Pod's status");

@@ -67,8 +67,8 @@ pub struct JobStub {
 
 impl JobStub {
     /// Starts it. It passes every gate at once until told otherwise.
-    pub fn start(client: &Client, namespace: &str) -> Self {
-        let cluster = Cluster::new(client, namespace);
+    pub fn start(job_controller: &Client, node: &Client, namespace: &str) -> Self {
+        let cluster = Cluster::new(job_controller, node, namespace);
         let wishes = Arc::new(Mutex::new(Wishes {
             by_gate: BTreeMap::new(),
             when: When::AtOnce,

@@ -118,7 +118,7 @@ async fn forge(world: &World, name: &str, owner: Option<Value>, uid: &str) {
         job["metadata"]["ownerReferences"] = json!([owner]);
     }
     let job: Job = serde_json::from_value(job).expect("a Job");
-    let jobs: Api<Job> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let jobs: Api<Job> = Api::namespaced(world.hand.clone(), &world.namespace);
     let made = jobs
         .create(&PostParams::default(), &job)
         .await

@@ -26,7 +26,7 @@ pub async fn a_malformed_object_of_any_kind_is_left_alone_and_others_go_on(rig: 
         (
             "Promotion",
             "promotions",
-            json!({ "version": 7, "to": ["dev"] }),
+            json!({ "version": 7, "to": "dev", "artifact": ["platform"] }),
         ),
         ("Promotion", "promotions", json!({ "to": "dev" })),
         (

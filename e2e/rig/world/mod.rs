@@ -36,6 +36,8 @@ pub struct World {
     pub folder: PathBuf,
     /// The administrator, straight to the API server.
     pub admin: Client,
+    /// Does what admission policies let nobody do.
+    pub hand: Client,
     pub registry: tokio::sync::Mutex<Registry>,
     /// Another registry, where a test has asked for one.
     second: Option<Second>,
@@ -127,7 +129,9 @@ impl World {
         let registry_front =
             Front::open(Server::Registry, &id, &upstream, http, None, proxy.clone()).await;
         let admin = rig.control_plane.client(Identity::Admin).await;
-        let cluster = rig.control_plane.client(Identity::JobController).await;
+        let hand = rig.control_plane.client(Identity::Hand).await;
+        let job_controller = rig.control_plane.client(Identity::JobController).await;
+        let node = rig.control_plane.client(Identity::Node).await;
         let name = "team/platform";
         let trace = proxy.trace.clone();
         let logs = folder.clone();
@@ -135,11 +139,12 @@ impl World {
         Self {
             rig: rig.clone(),
             admin,
+            hand,
             repository: Repository::new(registry.address, name),
             reference: format!("{}/{name}", registry_front.address),
             registry: tokio::sync::Mutex::new(registry),
             second: None,
-            jobs: JobStub::start(&cluster, &namespace),
+            jobs: JobStub::start(&job_controller, &node, &namespace),
             proxy,
             api_front,
             _registry_front: registry_front,

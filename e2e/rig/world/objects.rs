@@ -133,7 +133,8 @@ impl World {
         let since = k8s_openapi::jiff::Timestamp::now()
             - k8s_openapi::jiff::SignedDuration::from_mins(minutes);
         let patch = Patch::Merge(json!({ "status": { "waitingOn": { "since": since } } }));
-        self.promotions()
+        let promotions: Api<Promotion> = Api::namespaced(self.hand.clone(), &self.namespace);
+        promotions
             .patch_status(name, &PatchParams::default(), &patch)
             .await
             .expect("patch a status");

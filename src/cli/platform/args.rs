@@ -56,6 +56,7 @@ pub(in crate::cli) enum Verb {
     Publish(PublishArguments),
     Validate(ValidateArguments),
     Promote(PromoteArguments),
+    Abort(AbortArguments),
     /// Show what each environment holds, or how far one promotion is.
     Status(StatusArguments),
     /// List the versions that were promoted into the environments.
@@ -252,6 +253,10 @@ pub(in crate::cli) struct RequestArguments {
     /// Why; it is kept in the record.
     #[arg(long)]
     pub(in crate::cli) reason: Option<String>,
+    /// For whom automation asks: a Kubernetes user name or <system>:<user>, such as github:alice. It is kept in
+    /// the record, and needs the verb act-for on the environment.
+    #[arg(long, value_name = "PERSON")]
+    pub(in crate::cli) on_behalf_of: Option<String>,
     /// Name of the Promotion; default: <artifact>-<version>-to-<environment>.
     #[arg(long)]
     pub(in crate::cli) name: Option<String>,
@@ -284,6 +289,26 @@ pub(in crate::cli) struct WaitArguments {
     /// How long to wait. Then the exit code is 14 (13 when the environment is locked), and the Promotion goes on.
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration)]
     pub(in crate::cli) timeout: Duration,
+}
+
+/// Stop a Promotion that has not ended, and wait for its end.
+///
+/// What has begun to write is finished and not stopped: then the exit code is 9. The requester may do it, and
+/// who has the verb abort on the environment; your name is kept in the Promotion.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floe platform abort platform-1.2.3-to-prod --reason 'wrong release'")]
+pub(in crate::cli) struct AbortArguments {
+    /// Promotion to stop.
+    pub(in crate::cli) promotion: String,
+    /// Why.
+    #[arg(long)]
+    pub(in crate::cli) reason: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) wait: WaitArguments,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

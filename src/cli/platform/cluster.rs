@@ -4,15 +4,17 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use kube::api::{ListParams, PostParams};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::args::{ClusterArguments, KeysArguments};
 use super::failure::{Failure, Result, causes};
-use crate::api::{EnvironmentPolicy, Promotion};
+use crate::api::{Abort, EnvironmentPolicy, Promotion, REQUESTER_POLICY};
 use crate::cli::{ExitCode, output};
 use crate::domain::record::KeyRing;
 use crate::effects::keys::{self, Keys};
@@ -163,7 +165,16 @@ impl Space {
         };
         let promotions = self.promotions();
         let creating = promotions.create(&parameters, promotion);
-        match self.limited("create", &object, creating).await? {
+        let mut created = self.limited("create", &object, creating).await?;
+        if matches!(&created, Err(kube::Error::Api(status)) if status.message.contains(REQUESTER_POLICY))
+        {
+            // Before Kubernetes 1.36 the API server does not fill in who asks, but refuses another name.
+            let mut named = promotion.clone();
+            named.spec.requested_by = Some(self.user().await?);
+            let creating = promotions.create(&parameters, &named);
+            created = self.limited("create", &object, creating).await?;
+        }
+        match created {
             Ok(promotion) => Ok(Some(promotion)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(error) => Err(Failure::api("create", &object, &error)),
@@ -217,6 +228,46 @@ impl Space {
                 None => return Ok(Ok(found)),
             }
         }
+    }
+
+    /// Writes into a promotion who stops it, and why.
+    pub(super) async fn abort(&self, name: &str, abort: &Abort) -> Result<Promotion> {
+        let object = self.named(name);
+        let parameters = PatchParams {
+            field_manager: Some("floe-cli".to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({ "spec": { "abort": abort } }));
+        let promotions = self.promotions();
+        self.limited(
+            "abort",
+            &object,
+            promotions.patch(name, &parameters, &patch),
+        )
+        .await?
+        .map_err(|error| Failure::api("abort", &object, &error))
+    }
+
+    /// The user's own name, as the API server knows it.
+    pub(super) async fn user(&self) -> Result<String> {
+        let (action, object) = ("ask the API server for", "your user name");
+        let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let parameters = PostParams::default();
+        let question = SelfSubjectReview::default();
+        let review = self
+            .limited(action, object, reviews.create(&parameters, &question))
+            .await?
+            .map_err(|error| Failure::api(action, object, &error))?;
+        review
+            .status
+            .and_then(|status| status.user_info?.username)
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| {
+                Failure::new(
+                    ExitCode::NotAuthorized,
+                    "the API server does not know you: log in",
+                )
+            })
     }
 
     /// `Promotion 'name' in namespace 'space'`.

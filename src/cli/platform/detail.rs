@@ -48,6 +48,7 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
     );
     field("record", view.record.clone());
     field("asked by", Some(requested(view, now)));
+    field("abort by", view.aborted_by.clone());
     field("retry of", view.retry_of.clone());
     if !view.gates.is_empty() {
         lines.push("Gates".to_owned());
@@ -131,7 +132,10 @@ fn waiting(view: &PromotionView, now: Timestamp) -> Option<String> {
 }
 
 fn requested(view: &PromotionView, now: Timestamp) -> String {
-    let by = view.requested_by.iter().map(|by| format!("{by}, "));
+    let by = view.requested_by.iter().map(|by| match &view.on_behalf_of {
+        Some(person) => format!("{by} for {person}, "),
+        None => format!("{by}, "),
+    });
     let ago = format!("{} ago", age(view.created_at, now));
     let why = view.request_reason.iter().map(|why| format!(": {why}"));
     by.chain([ago]).chain(why).collect()

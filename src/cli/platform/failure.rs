@@ -75,8 +75,9 @@ impl Failure {
             403 => Self::new(
                 ExitCode::NotAuthorized,
                 format!(
-                    "cannot {action} {object}: you may not: {said}; ask for a Role that allows it \
-                     (kubectl auth can-i --list shows what you may)"
+                    "cannot {action} {object}: you may not: {}; ask for a Role that allows it \
+                     (kubectl auth can-i --list shows what you may)",
+                    of_policy(said)
                 ),
             ),
             404 if !named => Self::new(
@@ -162,6 +163,14 @@ impl From<TagRefusal> for Failure {
             TagRefusal::Registry(error) => error.into(),
         }
     }
+}
+
+/// What an admission policy of ours says, without the names of the policy and of its binding.
+fn of_policy(said: &str) -> &str {
+    let ours = said.contains(".promotion.floe.dev'");
+    said.split_once("denied request: ")
+        .filter(|_| ours)
+        .map_or(said, |(_, sentence)| sentence)
 }
 
 /// An error with its causes, each said once.

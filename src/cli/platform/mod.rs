@@ -1,5 +1,6 @@
 //! `floe platform`: what people do, with their own rights.
 
+mod abort;
 pub(super) mod args;
 mod audit_key;
 mod cluster;
@@ -53,6 +54,7 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
                 None => promote::run(&space, &arguments).await,
             }
         }
+        Verb::Abort(arguments) => abort::run(&connect(&cluster).await?, &arguments).await,
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
         Verb::Audit(AuditVerb::Key(arguments)) => {

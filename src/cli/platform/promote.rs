@@ -50,6 +50,7 @@ pub(super) async fn run(space: &Space, arguments: &PromoteArguments) -> Result<E
         digest: arguments.digest.as_deref(),
         dry_run: arguments.dry_run,
         reason: arguments.request.reason.as_deref(),
+        on_behalf_of: arguments.request.on_behalf_of.as_deref(),
         name: arguments.request.name.as_deref(),
     };
     let policies = space.list_policies().await?;

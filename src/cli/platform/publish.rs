@@ -86,6 +86,7 @@ pub(super) async fn run(space: &Space, arguments: &PublishArguments) -> Result<E
         to: &policy.name_any(),
         digest: Some(&published.digest),
         reason: arguments.request.reason.as_deref(),
+        on_behalf_of: arguments.request.on_behalf_of.as_deref(),
         name: arguments.request.name.as_deref(),
         ..Typed::default()
     };

@@ -24,6 +24,7 @@ pub(super) struct Typed<'a> {
     pub(super) digest: Option<&'a str>,
     pub(super) dry_run: bool,
     pub(super) reason: Option<&'a str>,
+    pub(super) on_behalf_of: Option<&'a str>,
     pub(super) name: Option<&'a str>,
 }
 
@@ -64,6 +65,8 @@ pub(super) fn asked(
         dry_run: typed.dry_run,
         reason: typed.reason.map(str::to_owned),
         requested_by: None,
+        on_behalf_of: typed.on_behalf_of.map(str::to_owned),
+        abort: None,
     };
     refuse_dead_ends(policies, namespace, &spec)?;
     let name = typed.name.map_or_else(
@@ -185,6 +188,8 @@ fn refuse_dead_ends(
         dry_run: spec.dry_run,
         reason: None,
         requested_by: None,
+        on_behalf_of: None,
+        abort: None,
         created_at: Timestamp::UNIX_EPOCH,
         deleted_at: None,
     };

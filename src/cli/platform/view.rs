@@ -68,6 +68,12 @@ pub(super) struct PromotionView {
     pub(super) replicas: Vec<ReplicaView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) requested_by: Option<String>,
+    /// For whom automation asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_behalf_of: Option<String>,
+    /// Who stopped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) aborted_by: Option<String>,
     /// Why it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_reason: Option<String>,
@@ -287,6 +293,8 @@ impl PromotionView {
                 .map(|(plan, audit)| format!("{}@{}", plan.repository, audit.record)),
             replicas: status.replicas.into_iter().map(ReplicaView::of).collect(),
             requested_by: spec.requested_by.clone(),
+            on_behalf_of: spec.on_behalf_of.clone(),
+            aborted_by: spec.abort.as_ref().map(|abort| abort.by.clone()),
             request_reason: spec.reason.clone(),
             retry_of: promotion.labels().get(LABEL_RETRY_OF).cloned(),
             created_at: promotion.creation_timestamp().map(|time| time.0),

@@ -2,6 +2,7 @@
 
 mod copying;
 mod replicating;
+mod requester;
 mod resolving;
 mod signed;
 mod standing;
@@ -40,14 +41,13 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
     {
         return give_back(observed).unwrap_or_else(|| replicating::promoted(observed, now));
     }
-    if observed.request.deleted_at.is_some() {
-        deleted(plan, observed, now)
-    } else {
-        planned(plan, observed, now)
+    match observed.request.withdrawn() {
+        Some(reason) => withdrawn(plan, reason, observed, now),
+        None => planned(plan, observed, now),
     }
 }
 
-/// A request with a plan that nobody has deleted.
+/// A request with a plan that nobody has stopped or deleted.
 fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
     let environment = match usable(plan, observed) {
         Ok(environment) => environment,
@@ -56,6 +56,9 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
         }
     };
     let begun = || begun(plan, environment, observed, now);
+    if let Some(held_up) = requester::policy_missing(observed, now) {
+        return begun().or_else(|| give_back(observed)).unwrap_or(held_up);
+    }
     if let Some(unsigned) = signed::unsigned(plan, environment, observed) {
         return begun().or_else(|| give_back(observed)).unwrap_or(unsigned);
     }
@@ -102,12 +105,12 @@ fn planned(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
     }
 }
 
-/// A deleted request is given up, unless its first tag is written: then it is finished first.
-fn deleted(plan: &Plan, observed: &Observed, now: Timestamp) -> Decision {
+/// A request that was stopped or deleted is given up, unless its first tag is written: then it is finished first.
+fn withdrawn(plan: &Plan, reason: FailureReason, observed: &Observed, now: Timestamp) -> Decision {
     usable(plan, observed)
         .ok()
         .and_then(|environment| begun(plan, environment, observed, now))
-        .unwrap_or_else(|| fail(observed, FailureReason::Aborted))
+        .unwrap_or_else(|| fail(observed, reason))
 }
 
 /// What is begun is finished, whatever has become of request and policy: the decision to promote was

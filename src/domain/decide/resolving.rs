@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::standing::refused_at_target;
 use super::waiting::{ledger_missing, may_arrive, route_missing};
-use super::{fail, ledger_of};
+use super::{fail, ledger_of, requester};
 use crate::domain::decision::{Action, Decision, FailureReason, Outcome, Stage, WaitingOn};
 use crate::domain::observed::{Observed, Source};
 use crate::domain::plan::{Plan, Route};
@@ -12,8 +12,11 @@ use crate::domain::plan::{Plan, Route};
 /// A request without a plan.
 pub(super) fn resolving(observed: &Observed, now: Timestamp) -> Decision {
     let request = &observed.request;
-    if request.deleted_at.is_some() {
-        return fail(observed, FailureReason::Aborted);
+    if let Some(reason) = request.withdrawn() {
+        return fail(observed, reason);
+    }
+    if let Some(unproven) = requester::unproven(observed, now) {
+        return unproven;
     }
     let route = match Route::resolve(request, &observed.environments) {
         Ok(route) => route,

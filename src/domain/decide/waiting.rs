@@ -57,13 +57,12 @@ fn gives_up(
     now: Timestamp,
 ) -> Option<(Timestamp, FailureReason)> {
     let may_be_written = observed.intent.is_some();
-    if let Some(deleted_at) = observed.request.deleted_at {
-        let at = if may_be_written {
-            since.max(deleted_at) + REFUSAL_LIMIT
-        } else {
-            now
+    if let Some(reason) = observed.request.withdrawn() {
+        return match (may_be_written, observed.request.deleted_at) {
+            (false, _) => Some((now, reason)),
+            (true, Some(deleted_at)) => Some((since.max(deleted_at) + REFUSAL_LIMIT, reason)),
+            (true, None) => None,
         };
-        return Some((at, FailureReason::Aborted));
     }
     if may_be_written {
         return None;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::artifact::Digest;
@@ -117,6 +118,19 @@ pub enum FailureReason {
     GateError(Vec<GateVerdict>),
     /// A gate was too slow.
     GateTimedOut(Vec<GateVerdict>),
+    /// Who asks is not certain: the object was made before the API server wrote that down.
+    RequesterUnproven {
+        /// Since when it does.
+        since: Timestamp,
+    },
+    /// Somebody stopped the request before anything was written.
+    AbortedBy {
+        /// Who.
+        by: String,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
     /// The request was deleted before anything was written.
     Aborted,
 }
@@ -166,7 +180,8 @@ impl FailureReason {
             Self::GateFailed(_) => "GateFailed",
             Self::GateError(_) => "GateError",
             Self::GateTimedOut(_) => "GateTimedOut",
-            Self::Aborted => "Aborted",
+            Self::RequesterUnproven { .. } => "RequesterUnproven",
+            Self::AbortedBy { .. } | Self::Aborted => "Aborted",
         }
     }
 }
@@ -260,6 +275,14 @@ impl fmt::Display for FailureReason {
                     .map(|gate| format!("{}: {}", gate.name, gate.message))
                     .collect();
                 f.write_str(&gates.join("; "))
+            }
+            Self::RequesterUnproven { since } => write!(
+                f,
+                "nobody can tell who asks: requests made before {since} may say anything, since the API server has written down who asks from then on; make a new Promotion"
+            ),
+            Self::AbortedBy { by, reason } => {
+                write!(f, "{by} stopped it before anything was written")?;
+                reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
             }
             Self::Aborted => f.write_str("deleted before anything was written"),
         }

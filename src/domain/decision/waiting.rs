@@ -90,6 +90,11 @@ pub enum WaitingOn {
         /// When it is certain that it does not.
         until: Timestamp,
     },
+    /// The API server to write down who asks: until then anybody could ask in another's name.
+    RequesterPolicy {
+        /// What was seen instead.
+        problem: String,
+    },
     /// The registry, or the way to it.
     Registry {
         /// What is wrong.
@@ -169,6 +174,7 @@ impl WaitingOn {
             Self::Replica { .. } => "ReplicaUnavailable",
             Self::EnvironmentBusy { .. } => "EnvironmentBusy",
             Self::EarlierOperator { .. } => "EarlierOperator",
+            Self::RequesterPolicy { .. } => "RequesterPolicyMissing",
             Self::Registry { kind, .. } => kind.as_str(),
         }
     }
@@ -194,6 +200,10 @@ impl fmt::Display for WaitingOn {
                 f,
                 "the EnvironmentPolicy '{environment}' has no artifact '{name}'; add it before {}",
                 clock(*gives_up_at)
+            ),
+            Self::RequesterPolicy { problem } => write!(
+                f,
+                "the API server does not write down who asks: {problem}; an administrator of the cluster installs the admission policies of the chart (admission.install)"
             ),
             Self::Ledger { environment } => write!(
                 f,

@@ -28,6 +28,9 @@ pub fn not_again(report: Option<&ReportRules>) -> BTreeSet<i32> {
 
 /// Longest name of a Job: it becomes a label on its Pods.
 const MAX_NAME: usize = 63;
+/// Start of the names of gate Jobs, and so of their Pods: `kubectl exec` and the like name a Pod and nothing else, and
+/// the chart's admission policies know it by that.
+const JOB_PREFIX: &str = "floe-gate-";
 
 /// What kind of check a gate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -214,9 +217,9 @@ pub fn spec_hash(spec: &GateSpec, digest: &Digest) -> String {
     Digest::of(canonical.as_bytes()).to_string()
 }
 
-/// Name of the Job of a gate: a readable start and ten hexadecimal digits that depend on the request,
-/// the gate, the attempt and the specification. The same arguments always give the same name, so that
-/// a second operator, or the same one after a crash, cannot start a second Job.
+/// Name of the Job of a gate: the prefix of all of them, a readable part, and ten hexadecimal digits that
+/// depend on the request, the gate, the attempt and the specification. The same arguments always give the same
+/// name, so that a second operator, or the same one after a crash, cannot start a second Job.
 pub fn job_name(
     request_name: &str,
     request_uid: &str,
@@ -238,17 +241,9 @@ pub fn job_name(
             kept @ ('a'..='z' | '0'..='9') => kept,
             _ => '-',
         })
-        .take(MAX_NAME - hash.len() - 1)
+        .take(MAX_NAME - JOB_PREFIX.len() - hash.len() - 1)
         .collect();
-    let readable = readable.trim_matches('-');
-    // A DNS label starts with a letter, so that the name is also good for a Service of the same name.
-    if readable.starts_with(|first: char| first.is_ascii_lowercase()) {
-        format!("{readable}-{hash}")
-    } else {
-        let mut name = format!("gate-{readable}");
-        name.truncate(MAX_NAME - hash.len() - 1);
-        format!("{}-{hash}", name.trim_end_matches('-'))
-    }
+    format!("{JOB_PREFIX}{}-{hash}", readable.trim_matches('-'))
 }
 
 #[cfg(test)]

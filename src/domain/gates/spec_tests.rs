@@ -144,7 +144,7 @@ fn a_job_name_is_a_dns_label_for_every_request_and_gate() {
     }
     assert!(
         job_name("platform-v1.2.3-to-prod", "uid", POLICY_COMPLIANCE, 0, "h")
-            .starts_with("platform-v1-2-3-to-prod-policy-compliance-")
+            .starts_with("floe-gate-platform-v1-2-3-to-prod-policy-compliance-")
     );
 }
 

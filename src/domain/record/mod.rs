@@ -110,6 +110,7 @@ pub fn statement(
         source_environment: route.from.clone(),
         target_environment: route.to.clone(),
         requested_by: request.requested_by.clone(),
+        on_behalf_of: request.on_behalf_of.clone(),
         reason: request.reason.clone(),
         requested_at: request.created_at,
         decided_at: intent.decided_at.0,

@@ -64,6 +64,9 @@ pub struct Predicate {
     /// Who asked, as the API server authenticated them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<String>,
+    /// For whom automation asked, as the requester says: it has the right to (verb `act-for`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -8,7 +8,7 @@ use crate::api::{
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{FailureReason, Outcome, WaitingOn};
 use crate::domain::gates::{GateOutcome, GateResult, GateState};
-use crate::domain::observed::{Claim, ObservedGate};
+use crate::domain::observed::{Claim, ObservedGate, Stamp};
 use crate::domain::plan::{Plan, Route};
 use crate::domain::policy::Environments;
 use crate::domain::replicas::{ReplicaFailure, ReplicaReason, ReplicaState, Setback};
@@ -52,6 +52,7 @@ fn observed(policy: &EnvironmentPolicy) -> Observed {
     Observed {
         request,
         environments,
+        stamp: Stamp::InForce { since: at(0) },
         plan: Some(plan),
         source: None,
         target: None,

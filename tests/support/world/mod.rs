@@ -16,7 +16,7 @@ use floe::api::{
 use floe::domain::artifact::Digest;
 use floe::domain::decision::{Outcome, TroubleKind};
 use floe::domain::gates::GateOutcome;
-use floe::domain::observed::{Claim, Observed, ObservedGate, Stated, WaitingSince};
+use floe::domain::observed::{Claim, Observed, ObservedGate, Stamp, Stated, WaitingSince};
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
 use floe::domain::replicas::ReplicaState;
@@ -120,6 +120,8 @@ pub(crate) struct World {
     pub signed_with: BTreeSet<u32>,
     pub tags: BTreeMap<String, Digest>,
     pub asked: Vec<Asked>,
+    /// Whether the API server writes down who asks.
+    pub stamp: Stamp,
     /// What the ledger of each environment holds.
     pub ledgers: BTreeMap<String, LedgerArtifact>,
     /// PUTs of dead processes that have not arrived.
@@ -153,6 +155,9 @@ impl World {
             signed_with: BTreeSet::new(),
             tags: BTreeMap::new(),
             asked: Vec::new(),
+            stamp: Stamp::InForce {
+                since: Timestamp::UNIX_EPOCH,
+            },
             ledgers: ["dev", "prod"]
                 .map(|name| (name.to_owned(), ledger()))
                 .into(),
@@ -296,6 +301,7 @@ impl World {
         Observed {
             request,
             environments: self.environments(),
+            stamp: self.stamp.clone(),
             plan,
             source: None,
             target: None,
