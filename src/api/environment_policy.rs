@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::conditions::condition_list;
 use super::gate::Gate;
 use super::policy_rule::{PolicyException, PolicyRule};
+use super::promotion::RecordRef;
 use super::retention::Retention;
 use super::signature::Signature;
 
@@ -330,6 +331,9 @@ pub struct LedgerArtifact {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub history: Vec<LedgerEntry>,
+    /// The newest record: the head of the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<RecordRef>,
     /// Values that gates measured at the last promotion: what later ones are compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["gate"]))]
@@ -407,10 +411,9 @@ pub struct LedgerEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uid: Option<String>,
-    /// Digest of the referrer manifest that holds the record.
+    /// Its record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 140))]
-    pub record: Option<String>,
+    pub audit: Option<RecordRef>,
 }
 
 /// The claim of a promotion that writes.

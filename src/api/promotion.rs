@@ -363,7 +363,9 @@ pub struct Intent {
     pub decided_at: Time,
     /// The policy whose gates passed.
     pub policy: PolicyRef,
-    /// What the environment held before.
+    /// Number that the record gets in the chain of environment and artifact.
+    pub sequence: i64,
+    /// The promotion into the environment before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
     /// Version of the operator that took the decision.
@@ -434,7 +436,7 @@ pub struct ReplicaStatus {
     pub next_try: Option<Time>,
 }
 
-/// What the environment held before.
+/// The promotion into the environment before this one.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Previous {
@@ -444,17 +446,24 @@ pub struct Previous {
     /// Its digest.
     #[schemars(length(max = 140))]
     pub digest: String,
-    /// Digest of the referrer manifest with its record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Its record, the one before this promotion's in the chain: SHA-256 of what was signed.
     #[schemars(length(max = 140))]
-    pub record: Option<String>,
+    pub record: String,
+    /// Digest of the referrer manifest that holds that record.
+    #[schemars(length(max = 140))]
+    pub referrer: String,
 }
 
-/// Where the record lies.
+/// A record, where it lies, and its place in the chain of its environment and artifact.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordRef {
-    /// Digest of the referrer manifest, in the repository of the artifact.
+    /// What the record is known by: SHA-256 of what was signed.
     #[schemars(length(max = 140))]
     pub record: String,
+    /// Digest of the referrer manifest that holds it, in the repository of the artifact.
+    #[schemars(length(max = 140))]
+    pub referrer: String,
+    /// Its number in the chain of environment and artifact, from 1, without gaps.
+    pub sequence: i64,
 }

@@ -1,20 +1,17 @@
 //! Values to world: does what a decision says, and returns what came of it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
 use super::report::PROMOTE;
 use super::{environments, gates, replicas, signatures, write};
-use crate::api::{Intent, PlannedReplica, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
-use crate::domain::observed::{Claim, Receipt, Source, Stated, TagState};
+use crate::domain::observed::{Claim, Receipt, Source, TagState};
 use crate::domain::plan::{Plan, Route};
-use crate::domain::policy::{Environment, SignatureRule};
+use crate::domain::policy::SignatureRule;
 use crate::domain::record;
 use crate::domain::request::Request;
-use crate::domain::status::{status_of, with_intent};
+use crate::domain::status::{Decider, intent, stated, status_of, with_intent};
 use crate::domain::verdict::PlannedGate;
 use crate::effects::ledger::{self, ClaimRequest, Claimed};
 use crate::effects::registry::{ErrorKind, Reference};
@@ -222,46 +219,18 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
     let Some(environment) = pass.observed.environments.get(&plan.route.to) else {
         return Err(Error::Restless(0).into());
     };
-    let intent = intent(pass, &plan, environment);
-    let listed = environment.replicas_of(&plan.route.artifact).to_vec();
-    let stated = Stated {
-        policy: intent.policy.digest.clone(),
-        replicas: listed,
+    let decider = Decider {
+        version: env!("CARGO_PKG_VERSION"),
+        instance: &pass.ctx.settings.identity,
     };
+    let before = pass.status();
+    let observed = &pass.observed;
+    let intent = intent(&before, &plan, observed, environment, decider, pass.now);
     let generation = pass.promotion.metadata.generation.unwrap_or_default();
-    let status = with_intent(&pass.status(), generation, &pass.observed, intent, pass.now);
+    let status = with_intent(&before, generation, observed, intent, pass.now);
+    let stated = stated(&status).ok_or(Error::Restless(0))?;
     pass.store_status("state the intent", status).await?;
     Ok(Receipt::Intent(stated))
-}
-
-fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
-    let current = environment
-        .ledger
-        .get(&plan.route.artifact)
-        .and_then(|ledger| ledger.current.as_ref());
-    Intent {
-        decided_at: Time(pass.now),
-        policy: PolicyRef {
-            generation: environment.generation,
-            digest: environment.policy_digest.to_string(),
-        },
-        previous: current.map(|entry| Previous {
-            version: entry.version.clone(),
-            digest: entry.digest.to_string(),
-            record: entry.record.as_ref().map(Digest::to_string),
-        }),
-        operator_version: env!("CARGO_PKG_VERSION").to_owned(),
-        operator_instance: pass.ctx.settings.identity.clone(),
-        replicas: environment
-            .replicas_of(&plan.route.artifact)
-            .iter()
-            .map(|replica| PlannedReplica {
-                name: replica.name.clone(),
-                repository: replica.repository.to_string(),
-                required: replica.required,
-            })
-            .collect(),
-    }
 }
 
 /// The route of the plan, or of the request while there is no plan.

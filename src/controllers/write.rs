@@ -5,11 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
 use crate::api::{Baseline, LedgerEntry, Promotion, PromotionStatus};
-use crate::domain::artifact::Digest;
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Receipt, TagWrite, Trouble};
 use crate::domain::plan::Plan;
-use crate::domain::record::{own, predicate_type, statement};
+use crate::domain::record::{Recorded, VSA_TYPE, own, predicate_type, statement, summary};
+use crate::effects::records::Document;
 use crate::effects::registry::{
     RawManifest, Reference, Registry, RegistryError, TagReceipt, TagRefusal,
 };
@@ -62,7 +62,7 @@ pub(super) async fn find_own_record(pass: &mut Pass<'_>) -> Done {
     Ok(Receipt::OwnRecord(own(&found, &pass.observed.request)))
 }
 
-/// Writes the record beside the artifact. Its bytes follow from the stored status alone.
+/// Writes the record beside the artifact, and the summary that it names. Their bytes follow from the stored status alone.
 pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
     let plan = pass.plan()?;
     let status = pass.status();
@@ -72,21 +72,38 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
     let registry = pass.registry(&plan.route).await?;
     let key = pass.signing_key().await?;
     let subject = manifest(pass, &registry, &plan).await?;
-    let statement = statement(&pass.observed.request, &plan, &status, &intent);
+    let (request, repository) = (&pass.observed.request, &plan.route.repository);
+    let documents = [
+        Document {
+            statement: statement(request, &plan, &status, &intent),
+            predicate_type: predicate_type(&plan.route.to),
+        },
+        Document {
+            statement: summary(&request.space, &plan, &status, &intent, repository),
+            predicate_type: VSA_TYPE.to_owned(),
+        },
+    ];
     let annotations = [
         ("dev.floe.promotion.environment", plan.route.to.as_str()),
         ("dev.floe.promotion.version", plan.route.version.as_str()),
     ];
     let written = records::write(
         &registry,
-        &plan.route.repository,
+        repository,
         &subject,
-        (statement, &predicate_type(&plan.route.to)),
+        &documents,
         &key,
         &annotations,
     )
     .await?;
-    Ok(Receipt::Record(written))
+    let Some(record) = written.into_iter().next() else {
+        return Err(Error::Restless(0).into());
+    };
+    Ok(Receipt::Record(Recorded {
+        record: record.record,
+        referrer: record.referrer,
+        sequence: intent.sequence,
+    }))
 }
 
 /// Puts `latest-<suffix>` on the pinned digest.
@@ -143,7 +160,7 @@ fn measured(status: &PromotionStatus) -> Vec<Baseline> {
 
 fn ledger_entry(
     promotion: &Promotion,
-    record: Option<&Digest>,
+    record: Option<&Recorded>,
     plan: &Plan,
 ) -> Result<LedgerEntry> {
     let intent = promotion
@@ -158,7 +175,7 @@ fn ledger_entry(
         by: promotion.spec.requested_by.clone(),
         promotion: promotion.metadata.name.clone(),
         uid: promotion.metadata.uid.clone(),
-        record: record.map(Digest::to_string),
+        audit: record.map(Recorded::to_api),
     })
 }
 

@@ -10,6 +10,7 @@ use super::decision::{Stage, TroubleKind};
 use super::gates::GateState;
 use super::plan::Plan;
 use super::policy::Environments;
+use super::record::Recorded;
 use super::replicas::{Replica, ReplicaState};
 use super::request::Request;
 use super::signature::ObservedSignature;
@@ -50,7 +51,7 @@ pub struct Observed {
     /// What the search for a record of this request found.
     pub own_record: Option<OwnRecord>,
     /// The record, once it is written and was read back.
-    pub record: Option<Digest>,
+    pub record: Option<Recorded>,
     /// `latest-<suffix>` names the digest.
     pub latest: bool,
     /// The ledger has this promotion.
@@ -125,6 +126,11 @@ pub enum TargetCopy {
 pub struct Stated {
     /// Digest of the policy under which it was stated.
     pub policy: String,
+    /// Number of the record.
+    pub sequence: i64,
+    /// The record before it.
+    #[serde(default)]
+    pub after: Option<Digest>,
     /// The replicas that it names.
     #[serde(default)]
     pub replicas: Vec<Replica>,
@@ -188,9 +194,9 @@ pub enum TagWrite {
 #[serde(rename_all = "camelCase")]
 pub enum OwnRecord {
     /// The record of this very object.
-    Ours(Digest),
+    Ours(Recorded),
     /// The record of an earlier object of this name.
-    Namesake(Digest),
+    Namesake(Recorded),
     /// None.
     Absent,
 }
@@ -248,7 +254,7 @@ pub enum Receipt {
     /// A record of this request was searched.
     OwnRecord(OwnRecord),
     /// The record is there.
-    Record(Digest),
+    Record(Recorded),
     /// `latest-<suffix>` names the digest.
     Latest,
     /// The ledger has the promotion.
@@ -284,12 +290,12 @@ impl Observed {
             Receipt::Intent(stated) => self.intent = Some(stated),
             Receipt::Tag(write) => self.tag = Some(write),
             Receipt::OwnRecord(found) => {
-                if let OwnRecord::Ours(digest) = &found {
-                    self.record = Some(digest.clone());
+                if let OwnRecord::Ours(recorded) = &found {
+                    self.record = Some(recorded.clone());
                 }
                 self.own_record = Some(found);
             }
-            Receipt::Record(digest) => self.record = Some(digest),
+            Receipt::Record(recorded) => self.record = Some(recorded),
             Receipt::Latest => self.latest = true,
             Receipt::Settled => {
                 self.settled = true;

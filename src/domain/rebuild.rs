@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::artifact::{Digest, Tag};
 use super::names::{Version, version_of_tag};
-use super::record::{Seen, SeenGate};
+use super::record::{FoundRecord, Seen, SeenGate};
 use crate::api::{Baseline, LedgerArtifact, LedgerEntry};
 
 /// Versions that are looked at, the highest first.
@@ -20,8 +19,8 @@ pub struct Found {
     pub version: Version,
     /// What `<version>-<suffix>` names.
     pub digest: Digest,
-    /// Records on that digest, with the digests of their referrers.
-    pub records: Vec<(Digest, Seen)>,
+    /// Records on that digest.
+    pub records: Vec<FoundRecord>,
 }
 
 /// The versions of an environment among a repository's tags, the highest first.
@@ -48,7 +47,7 @@ pub fn ledger(
     found: &[Found],
     latest: Option<&Digest>,
 ) -> LedgerArtifact {
-    let mut history: Vec<(Timestamp, (LedgerEntry, Vec<SeenGate>))> = found
+    let mut history: Vec<(i64, (LedgerEntry, Vec<SeenGate>))> = found
         .iter()
         .filter_map(|version| entry(artifact, space, environment, version))
         .collect();
@@ -59,10 +58,15 @@ pub fn ledger(
         .iter()
         .find(|entry| latest.is_some_and(|digest| digest.as_str() == entry.digest))
         .cloned();
+    let audit = history
+        .iter()
+        .filter_map(|entry| entry.audit.clone())
+        .max_by_key(|audit| audit.sequence);
     LedgerArtifact {
         name: artifact.to_owned(),
         current,
         history,
+        audit,
         baselines,
         in_flight: None,
         drift: Vec::new(),
@@ -70,7 +74,7 @@ pub fn ledger(
 }
 
 /// For each gate what it measured last.
-fn baselines(newest_first: &[(Timestamp, (LedgerEntry, Vec<SeenGate>))]) -> Vec<Baseline> {
+fn baselines(newest_first: &[(i64, (LedgerEntry, Vec<SeenGate>))]) -> Vec<Baseline> {
     let mut known: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for (_, (_, gates)) in newest_first {
         for gate in gates.iter().filter(|gate| !gate.values.is_empty()) {
@@ -90,18 +94,18 @@ fn entry(
     space: &str,
     environment: &str,
     found: &Found,
-) -> Option<(Timestamp, (LedgerEntry, Vec<SeenGate>))> {
+) -> Option<(i64, (LedgerEntry, Vec<SeenGate>))> {
     let fits = |seen: &Seen| {
         seen.space == space
             && seen.target_environment == environment
             && seen.artifact.name == artifact
             && seen.artifact.version == found.version.as_str()
     };
-    let (record, seen) = found
+    let FoundRecord { recorded, seen } = found
         .records
         .iter()
-        .filter(|(_, seen)| fits(seen))
-        .max_by_key(|(_, seen)| seen.decided_at)?;
+        .filter(|found| fits(&found.seen))
+        .max_by_key(|found| found.seen.sequence)?;
     let entry = LedgerEntry {
         version: found.version.to_string(),
         digest: found.digest.to_string(),
@@ -109,17 +113,20 @@ fn entry(
         by: seen.requested_by.clone(),
         promotion: Some(seen.name.clone()),
         uid: Some(seen.id.clone()),
-        record: Some(record.to_string()),
+        audit: Some(recorded.to_api()),
     };
-    Some((seen.decided_at, (entry, seen.gates.clone())))
+    Some((seen.sequence, (entry, seen.gates.clone())))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::domain::record::SeenArtifact;
+    use jiff::Timestamp;
 
-    fn seen(version: &str, environment: &str, second: i64) -> (Digest, Seen) {
+    use super::*;
+    use crate::domain::record::{Recorded, SeenArtifact};
+
+    /// The record with this number; decisions may have been taken in another order.
+    fn seen(version: &str, environment: &str, sequence: i64) -> FoundRecord {
         let digest = Digest::of(version.as_bytes());
         let artifact = SeenArtifact {
             name: "app".to_owned(),
@@ -127,7 +134,7 @@ mod tests {
             digest,
         };
         let seen = Seen {
-            id: format!("uid-{version}-{second}"),
+            id: format!("uid-{version}-{sequence}"),
             kind: "Promotion".to_owned(),
             name: format!("app-{version}"),
             space: "platform".to_owned(),
@@ -135,13 +142,20 @@ mod tests {
             tag: format!("{version}-{environment}"),
             target_environment: environment.to_owned(),
             requested_by: Some("alice".to_owned()),
-            decided_at: Timestamp::from_second(second).unwrap(),
+            decided_at: Timestamp::from_second(100 - sequence).unwrap(),
+            sequence,
+            previous: None,
             gates: Vec::new(),
         };
-        (Digest::of(seen.id.as_bytes()), seen)
+        let recorded = Recorded {
+            record: Digest::of(seen.id.as_bytes()),
+            referrer: Digest::of(seen.name.as_bytes()),
+            sequence,
+        };
+        FoundRecord { recorded, seen }
     }
 
-    fn found(version: &str, records: Vec<(Digest, Seen)>) -> Found {
+    fn found(version: &str, records: Vec<FoundRecord>) -> Found {
         Found {
             version: version.parse().unwrap(),
             digest: Digest::of(version.as_bytes()),
@@ -203,7 +217,12 @@ mod tests {
         assert_eq!(
             ledger.current.unwrap().version,
             "v1.1.0",
-            "latest says what is current, not time"
+            "latest says what is current, not the number"
+        );
+        let head = ledger.audit.unwrap();
+        assert_eq!(
+            head.sequence, 35,
+            "the record with the highest number is the head"
         );
     }
 

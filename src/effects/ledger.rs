@@ -166,6 +166,9 @@ pub async fn settle(
         ledger.current = Some(entry.clone());
         ledger.history.insert(0, entry.clone());
         ledger.history.truncate(HISTORY);
+        if entry.audit.is_some() {
+            ledger.audit.clone_from(&entry.audit);
+        }
         ledger.baselines = baselines_after(&ledger.baselines, &measured);
         entered = true;
         true

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::domain::artifact::{Digest, Repository};
-use crate::domain::record::{BUNDLE_TYPE, Envelope, KeyRing, Seen, SigningKey, read};
+use crate::domain::record::{
+    BUNDLE_TYPE, Envelope, FoundRecord, KeyRing, Recorded, SigningKey, read,
+};
 use crate::effects::registry::{
     Descriptor, ManifestType, RawManifest, Reference, Registry, RegistryError,
 };
@@ -16,18 +18,57 @@ const BUNDLE_MAX: u64 = 1024 * 1024;
 /// Annotation by which `cosign tree` names an entry. It proves nothing.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
-/// Signs a statement and writes it beside the artifact. The same statement gives the same referrer, however often it
-/// is written.
+/// What is signed, and its predicate type.
+pub struct Document {
+    /// An in-toto statement.
+    pub statement: Vec<u8>,
+    /// The type of its predicate.
+    pub predicate_type: String,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What it is known by: the digest of the statement.
+    pub record: Digest,
+    /// The referrer manifest that holds it.
+    pub referrer: Digest,
+}
+
+/// Signs statements and writes them beside the artifact, all in one write of its list of referrers. The same
+/// statement gives the same referrer, however often it is written.
 pub async fn write(
     registry: &Registry,
     repository: &Repository,
     subject: &RawManifest,
-    (statement, predicate_type): (Vec<u8>, &str),
+    documents: &[Document],
     key: &SigningKey,
     annotations: &[(&str, &str)],
-) -> Result<Digest, RegistryError> {
-    let bundle = Envelope::seal(statement, key).to_bundle(&key.public());
-    let layer = Descriptor::of(&bundle, BUNDLE_TYPE);
+) -> Result<Vec<Written>, RegistryError> {
+    let (mut written, mut referrers) = (Vec::new(), Vec::new());
+    for document in documents {
+        let envelope = Envelope::seal(document.statement.clone(), key);
+        let bundle = envelope.to_bundle(&key.public());
+        let referrer = referrer(&bundle, subject, &document.predicate_type, annotations);
+        registry.push_blob(repository, bundle).await?;
+        written.push(Written {
+            record: envelope.identity(),
+            referrer: referrer.digest().clone(),
+        });
+        referrers.push(referrer);
+    }
+    registry
+        .push_referrers(repository, &referrers, subject.digest())
+        .await?;
+    Ok(written)
+}
+
+fn referrer(
+    bundle: &[u8],
+    subject: &RawManifest,
+    predicate_type: &str,
+    annotations: &[(&str, &str)],
+) -> RawManifest {
     let annotations: BTreeMap<_, _> = annotations
         .iter()
         .copied()
@@ -38,26 +79,21 @@ pub async fn write(
         "mediaType": ManifestType::OciManifest.as_str(),
         "artifactType": BUNDLE_TYPE,
         "config": Descriptor::empty(),
-        "layers": [layer],
+        "layers": [Descriptor::of(bundle, BUNDLE_TYPE)],
         "subject": Descriptor::of(subject.bytes(), subject.media_type().as_str()),
         "annotations": annotations,
     });
-    let referrer = RawManifest::new(manifest.to_string().into_bytes(), ManifestType::OciManifest);
-    registry.push_blob(repository, bundle).await?;
-    registry
-        .push_referrer(repository, &referrer, subject.digest())
-        .await?;
-    Ok(referrer.digest().clone())
+    RawManifest::new(manifest.to_string().into_bytes(), ManifestType::OciManifest)
 }
 
-/// The records on a digest that one of these keys has signed, with the digests of their referrers. What is not a
+/// The records on a digest that one of these keys has signed. What is not a
 /// record of ours is passed over; what cannot be read is an error, never "none".
 pub async fn find(
     registry: &Registry,
     repository: &Repository,
     subject: &Digest,
     keys: &KeyRing,
-) -> Result<Vec<(Digest, Seen)>, RegistryError> {
+) -> Result<Vec<FoundRecord>, RegistryError> {
     let mut found = Vec::new();
     for entry in registry.referrers(repository, subject).await? {
         let Some(manifest) = registry
@@ -74,7 +110,14 @@ pub async fn find(
             continue;
         };
         if keys.signer_of(&envelope).is_some() {
-            found.extend(read(envelope.payload(), subject).map(|seen| (entry.digest, seen)));
+            found.extend(read(envelope.payload(), subject).map(|seen| FoundRecord {
+                recorded: Recorded {
+                    record: envelope.identity(),
+                    referrer: entry.digest,
+                    sequence: seen.sequence,
+                },
+                seen,
+            }));
         }
     }
     Ok(found)

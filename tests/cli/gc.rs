@@ -1,7 +1,7 @@
 use axum::http::Method;
 use floe::domain::artifact::Digest;
 use floe::domain::record::SigningKey;
-use floe::effects::records;
+use floe::effects::records::{self, Document};
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Ran, World, policies, promotion, waiting};
@@ -75,15 +75,17 @@ impl Setup {
             &client,
             &repository,
             &subject,
-            (
-                statement.to_string().into_bytes(),
-                "https://floe.dev/promotion/v1/dev",
-            ),
+            &[Document {
+                statement: statement.to_string().into_bytes(),
+                predicate_type: "https://floe.dev/promotion/v1/dev".to_owned(),
+            }],
             &SigningKey::generate(),
             &[],
         )
         .await
         .unwrap()
+        .remove(0)
+        .referrer
     }
 
     fn deletes(&self) -> Vec<String> {

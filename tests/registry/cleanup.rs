@@ -9,7 +9,7 @@ use floe::domain::retention::{Doomed, LetGo};
 use floe::effects::cleanup::{
     Deleted, DoomedTag, Stopped, delete_manifests, delete_tags, graph, tags,
 };
-use floe::effects::records;
+use floe::effects::records::{self, Document};
 use floe::effects::registry::{DeleteReceipt, ErrorKind, RawManifest, RegistryError};
 use serde_json::json;
 
@@ -290,9 +290,12 @@ async fn records_are_told_from_other_referrers_with_and_without_the_referrers_ap
         let statement = statement.to_string().into_bytes();
         let key = SigningKey::generate();
         let write = async |statement: Vec<u8>, predicate_type: &str| {
-            let signed = (statement, predicate_type);
-            let written = records::write(&client, &repository, &world.old, signed, &key, &[]);
-            written.await.unwrap()
+            let signed = [Document {
+                statement,
+                predicate_type: predicate_type.to_owned(),
+            }];
+            let written = records::write(&client, &repository, &world.old, &signed, &key, &[]);
+            written.await.unwrap().remove(0).referrer
         };
         let record = write(statement, "https://floe.dev/promotion/v1/dev").await;
         let foreign =

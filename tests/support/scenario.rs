@@ -17,6 +17,7 @@ use floe::domain::observed::{
 };
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
+use floe::domain::record::{Recorded, next_sequence};
 use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
 use floe::domain::signature::ObservedSignature;
@@ -68,7 +69,7 @@ struct Facts {
     claim: Option<Value>,
     intent: Option<IntentWord>,
     tag: Option<TagWrite>,
-    own_record: Option<OwnRecord>,
+    own_record: Option<OwnRecordWord>,
     record: Option<Digest>,
     latest: bool,
     settled: bool,
@@ -87,6 +88,15 @@ struct PinnedPlan {
     resolved_at: Option<Timestamp>,
 }
 
+/// What the search for a record of the request found; records go by their digest.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum OwnRecordWord {
+    Ours(Digest),
+    Namesake(Digest),
+    Absent,
+}
+
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum IntentWord {
@@ -94,6 +104,8 @@ enum IntentWord {
     Stated,
     /// Under the policy as it was before an edit.
     StatedUnderAnEarlierPolicy,
+    /// Under the policy as it is, as the first of the chain.
+    StatedAsTheFirst,
 }
 
 /// What was found out about the signatures of the plan's digest.
@@ -149,6 +161,9 @@ struct EntryFacts {
     promotion: Option<String>,
     #[serde(default)]
     uid: Option<String>,
+    /// Its record, under this number.
+    #[serde(default)]
+    sequence: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -215,8 +230,13 @@ impl Facts {
             .map(|pinned| pinned.plan(&request, &environments, now))
             .transpose()?;
         let to = environments.get(&request.to);
+        let ledger = to.and_then(|environment| environment.ledger.get(ARTIFACT));
+        let before = ledger.and_then(|ledger| ledger.newest_before(&request.uid));
+        let before = before.map(|(_, head)| head);
         let stated = to.map_or_else(Stated::default, |environment| Stated {
             policy: environment.policy_digest.to_string(),
+            sequence: next_sequence(before),
+            after: before.map(|before| before.record.clone()),
             replicas: environment.replicas_of(ARTIFACT).to_vec(),
         });
         let rule = to.and_then(|environment| environment.signature.as_ref());
@@ -248,6 +268,12 @@ impl Facts {
                 IntentWord::StatedUnderAnEarlierPolicy => Stated {
                     policy: "sha256:earlier".to_owned(),
                     replicas: Vec::new(),
+                    ..stated
+                },
+                IntentWord::StatedAsTheFirst => Stated {
+                    sequence: 1,
+                    after: None,
+                    ..stated
                 },
             }),
             target_copy: self.target_copy,
@@ -256,8 +282,8 @@ impl Facts {
             signature,
             earlier_results: self.earlier_results,
             tag: self.tag,
-            own_record: self.own_record,
-            record: self.record,
+            own_record: self.own_record.map(OwnRecordWord::observed),
+            record: self.record.map(recorded),
             latest: self.latest,
             settled: self.settled,
             trouble: self.trouble,
@@ -270,6 +296,25 @@ impl Facts {
             plan,
             gates,
         })
+    }
+}
+
+/// The record under this digest, the first of its chain.
+fn recorded(digest: Digest) -> Recorded {
+    Recorded {
+        record: digest.clone(),
+        referrer: digest,
+        sequence: 1,
+    }
+}
+
+impl OwnRecordWord {
+    fn observed(self) -> OwnRecord {
+        match self {
+            Self::Ours(digest) => OwnRecord::Ours(recorded(digest)),
+            Self::Namesake(digest) => OwnRecord::Namesake(recorded(digest)),
+            Self::Absent => OwnRecord::Absent,
+        }
     }
 }
 
@@ -352,6 +397,7 @@ impl LedgerWord {
             name: ARTIFACT.to_owned(),
             current: current.map(EntryFacts::into_status),
             history: history.into_iter().map(EntryFacts::into_status).collect(),
+            audit: None,
             baselines: Vec::new(),
             in_flight: None,
             drift: Vec::new(),
@@ -361,14 +407,18 @@ impl LedgerWord {
 
 impl EntryFacts {
     fn into_status(self) -> LedgerEntry {
+        let audit = self.sequence.map(|sequence| Recorded {
+            sequence,
+            ..recorded(Digest::of(self.version.as_bytes()))
+        });
         LedgerEntry {
+            audit: audit.as_ref().map(Recorded::to_api),
             version: self.version,
             digest: self.digest,
             promoted_at: Time(Timestamp::UNIX_EPOCH),
             by: None,
             promotion: self.promotion,
             uid: self.uid,
-            record: None,
         }
     }
 }

@@ -46,7 +46,15 @@ pub(super) fn detail(view: &PromotionView, wide: bool, now: Timestamp) -> String
             .clone()
             .filter(|_| view.source_repository.is_some()),
     );
-    field("record", view.record.clone());
+    field(
+        "record",
+        view.record.as_ref().map(|record| {
+            format!(
+                "#{} {}\nin {}",
+                record.sequence, record.record, record.referrer
+            )
+        }),
+    );
     field("asked by", Some(requested(view, now)));
     field("abort by", view.aborted_by.clone());
     field("retry of", view.retry_of.clone());

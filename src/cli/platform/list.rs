@@ -10,6 +10,7 @@ use super::failure::Result;
 use super::overview::in_flow_order;
 use super::present::{Present, present, promotion_name, table};
 use super::request::environment;
+use super::view::RecordView;
 use super::words::{age, or_dash, short_digest};
 use crate::api::{EnvironmentPolicy, LedgerArtifact, LedgerEntry};
 use crate::cli::ExitCode;
@@ -38,9 +39,8 @@ pub(super) struct Listed {
     pub(super) by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) promotion: Option<String>,
-    /// Referrer manifest with the record: `repository@digest`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) record: Option<String>,
+    pub(super) record: Option<RecordView>,
 }
 
 /// Runs the command.
@@ -92,7 +92,7 @@ impl Versions {
             if wide {
                 or_dash(text)
             } else {
-                short_digest(text.map(|text| text.rsplit('@').next().unwrap_or(text)))
+                short_digest(text)
             }
         };
         let rows = self.versions.iter().map(|listed| {
@@ -105,7 +105,10 @@ impl Versions {
                 age(Some(listed.promoted_at), now),
                 or_dash(listed.by.as_deref()),
                 or_dash(listed.promotion.as_deref()),
-                digest(listed.record.as_deref()),
+                listed.record.as_ref().map_or_else(
+                    || or_dash(None),
+                    |record| format!("#{} {}", record.sequence, digest(Some(&record.record))),
+                ),
             ]
         });
         table(&header, rows.collect())
@@ -144,9 +147,9 @@ impl Listed {
             by: entry.by.clone(),
             promotion: entry.promotion.clone(),
             record: entry
-                .record
+                .audit
                 .as_ref()
-                .map(|digest| format!("{repository}@{digest}")),
+                .map(|audit| RecordView::of(audit, repository)),
         }
     }
 }

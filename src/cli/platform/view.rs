@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::words::{age, span};
 use crate::api::{
-    ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, ReplicaStatus, SignatureMode,
+    ConditionType, GateStatus, LABEL_RETRY_OF, Promotion, RecordRef, ReplicaStatus, SignatureMode,
     SignatureStatus, find_condition,
 };
 use crate::cli::ExitCode;
@@ -61,9 +61,8 @@ pub(super) struct PromotionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gate_summary: Option<String>,
     pub(super) gates: Vec<GateView>,
-    /// Referrer manifest with the record: `repository@digest`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) record: Option<String>,
+    pub(super) record: Option<RecordView>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) replicas: Vec<ReplicaView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -243,6 +242,28 @@ impl ReplicaView {
     }
 }
 
+/// A record, as people and scripts see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecordView {
+    /// SHA-256 of what was signed.
+    pub(super) record: String,
+    /// Manifest that holds it: `repository@digest`.
+    pub(super) referrer: String,
+    /// Number in its chain.
+    pub(super) sequence: i64,
+}
+
+impl RecordView {
+    pub(super) fn of(audit: &RecordRef, repository: &str) -> Self {
+        Self {
+            record: audit.record.clone(),
+            referrer: format!("{repository}@{}", audit.referrer),
+            sequence: audit.sequence,
+        }
+    }
+}
+
 impl PromotionView {
     pub(super) fn of(promotion: &Promotion) -> Self {
         let spec = &promotion.spec;
@@ -290,7 +311,7 @@ impl PromotionView {
             gates: status.gates.into_iter().map(GateView::of).collect(),
             record: plan
                 .zip(status.audit.as_ref())
-                .map(|(plan, audit)| format!("{}@{}", plan.repository, audit.record)),
+                .map(|(plan, audit)| RecordView::of(audit, &plan.repository)),
             replicas: status.replicas.into_iter().map(ReplicaView::of).collect(),
             requested_by: spec.requested_by.clone(),
             on_behalf_of: spec.on_behalf_of.clone(),

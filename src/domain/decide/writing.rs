@@ -8,7 +8,7 @@ use super::{copying, end, fail, replicating};
 use crate::domain::decision::{Action, Decision, FailureReason, Outcome, Stage, WaitingOn};
 use crate::domain::observed::{Claim, Observed, OwnRecord, TagState, TagWrite};
 use crate::domain::plan::Plan;
-use crate::domain::policy::Environment;
+use crate::domain::policy::{Environment, Ledger};
 
 /// All gates are clear: claim, intent, tag.
 ///
@@ -45,7 +45,7 @@ pub(super) fn writing(
             let waiting_on = WaitingOn::EarlierOperator { until: *until };
             Decision::wait(Stage::Writing, waiting_on, *until)
         }
-        Claim::Held if intent_stands(plan, environment, observed) => {
+        Claim::Held if intent_stands(plan, environment, ledger, observed) => {
             Decision::act(Stage::Writing, vec![Action::WriteTag])
         }
         Claim::Held => Decision::act(Stage::Writing, vec![Action::StateIntent]),
@@ -88,11 +88,17 @@ fn written(plan: &Plan, write: &TagWrite, observed: &Observed, now: Timestamp) -
     }
 }
 
-/// The intent in the status is of the policy whose gates have passed, or the tag is written under it.
-/// The record says what the intent says, so an older one is stated anew.
-fn intent_stands(plan: &Plan, environment: &Environment, observed: &Observed) -> bool {
+/// The intent in the status is of the policy whose gates have passed, or the tag is written under it, and its
+/// place in the chain is still the next one. The record says what the intent says, so an older one is stated anew.
+fn intent_stands(
+    plan: &Plan,
+    environment: &Environment,
+    ledger: &Ledger,
+    observed: &Observed,
+) -> bool {
     observed.intent.as_ref().is_some_and(|stated| {
-        stated.policy == environment.policy_digest.as_str()
-            || observed.target == Some(TagState::Names(plan.digest.clone()))
+        let decided = stated.policy == environment.policy_digest.as_str()
+            || observed.target == Some(TagState::Names(plan.digest.clone()));
+        decided && stated.follows(ledger, &observed.request.uid)
     })
 }

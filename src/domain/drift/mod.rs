@@ -134,9 +134,9 @@ pub fn records(
     let kept = |entry: &&LedgerEntry| !may_be_gone(retention, ledger, &entry.version, now);
     for entry in entries(ledger).filter(kept) {
         let record = entry
-            .record
-            .as_deref()
-            .and_then(|digest| digest.parse().ok());
+            .audit
+            .as_ref()
+            .and_then(|audit| audit.referrer.parse().ok());
         if let (Some((tag, subject)), Some(record)) = (tag_of(entry, suffix), record)
             && wanted.iter().all(|known| known.record != record)
         {

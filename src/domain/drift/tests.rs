@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::*;
-use crate::api::{ConditionType, EnvironmentPolicyStatus, InFlight, find_condition};
+use crate::api::{ConditionType, EnvironmentPolicyStatus, InFlight, RecordRef, find_condition};
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::Trouble;
 use crate::domain::retention::Retention;
@@ -46,7 +46,11 @@ fn entry(version: &str) -> LedgerEntry {
         by: None,
         promotion: Some(format!("to-{version}")),
         uid: Some(version.to_owned()),
-        record: Some(record(version).to_string()),
+        audit: Some(RecordRef {
+            record: Digest::of(version.as_bytes()).to_string(),
+            referrer: record(version).to_string(),
+            sequence: 1,
+        }),
     }
 }
 

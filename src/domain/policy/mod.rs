@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::artifact::{Digest, Repository};
 use super::names::{Version, latest_tag, suffixes_overlap};
+use super::record::Recorded;
 use super::replicas::Replica;
 use super::retention::Retention;
 use crate::api;
@@ -84,9 +85,9 @@ pub struct Entry {
     /// UID of the request.
     #[serde(default)]
     pub uid: Option<String>,
-    /// Digest of the referrer that holds the record.
+    /// Its record.
     #[serde(default)]
-    pub record: Option<Digest>,
+    pub audit: Option<Recorded>,
 }
 
 impl Environments {
@@ -285,6 +286,16 @@ impl Ledger {
         is(current) || self.history[since.unwrap_or_default()..].iter().any(is)
     }
 
+    /// The promotion with the newest record, of another object than this one: what its record comes behind.
+    pub fn newest_before(&self, uid: &str) -> Option<(&Entry, &Recorded)> {
+        self.history
+            .iter()
+            .chain(&self.current)
+            .filter(|entry| entry.uid.as_deref() != Some(uid))
+            .filter_map(|entry| Some((entry, entry.audit.as_ref()?)))
+            .max_by_key(|(_, recorded)| recorded.sequence)
+    }
+
     /// The newest entry of this version.
     pub fn of_version(&self, version: &Version) -> Option<&Entry> {
         self.current
@@ -322,10 +333,7 @@ impl Entry {
             digest: status.digest.parse().ok()?,
             promotion: status.promotion.clone(),
             uid: status.uid.clone(),
-            record: status
-                .record
-                .as_deref()
-                .and_then(|digest| digest.parse().ok()),
+            audit: status.audit.as_ref().and_then(Recorded::of),
         })
     }
 }

@@ -3,9 +3,11 @@
 //! Its bytes follow from the object and its status alone, never from the clock, so that a retry or a
 //! second operator writes the same bytes (design, section 9).
 
+mod chain;
 mod envelope;
 mod keys;
 mod statement;
+mod vsa;
 
 use std::collections::BTreeMap;
 
@@ -20,11 +22,16 @@ use super::request::Request;
 use crate::api::{
     GateStatus, Intent, PlannedReplica, PromotionStatus, SignatureMode, SignatureStatus,
 };
+pub use chain::{FoundRecord, Recorded, next_sequence};
 pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope, STATEMENT_TYPE};
 pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
 pub use statement::{
     Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,
 };
+pub use vsa::{VSA_TYPE, summary};
+
+/// What a statement says it is (in-toto, `statement.md`).
+const STATEMENT_FORM: &str = "https://in-toto.io/Statement/v1";
 
 /// Type of the predicate in an environment. One for each environment: a record of dev never stands for prod.
 pub fn predicate_type(environment: &str) -> String {
@@ -54,6 +61,11 @@ pub struct Seen {
     pub requested_by: Option<String>,
     /// When the decision was taken.
     pub decided_at: Timestamp,
+    /// Its number in the chain.
+    pub sequence: i64,
+    /// The promotion before it.
+    #[serde(default)]
+    pub previous: Option<Previous>,
     /// What its gates measured.
     #[serde(default)]
     pub gates: Vec<SeenGate>,
@@ -120,25 +132,36 @@ pub fn statement(
             generation: intent.policy.generation,
             digest: intent.policy.digest.clone(),
         },
+        sequence: intent.sequence,
         previous: intent.previous.as_ref().map(|before| Previous {
             version: before.version.clone(),
             digest: before.digest.clone(),
             record: before.record.clone(),
+            referrer: before.referrer.clone(),
         }),
         replicas: intent.replicas.iter().map(replica).collect(),
+        summary: Digest::of(&summary(
+            &request.space,
+            plan,
+            status,
+            intent,
+            &route.repository,
+        ))
+        .to_string(),
         result: "Promoted".to_owned(),
     };
     let statement = Statement {
-        statement_type: "https://in-toto.io/Statement/v1".to_owned(),
-        subject: vec![Subject {
-            name: route.repository.to_string(),
-            digest: BTreeMap::from([("sha256".to_owned(), plan.digest.hex().to_owned())]),
-        }],
+        statement_type: STATEMENT_FORM.to_owned(),
+        subject: vec![Subject::of(&route.repository, &plan.digest)],
         predicate_type: predicate_type(&route.to),
         predicate,
     };
-    // By way of a map that is sorted by key: the bytes do not depend on the order of fields in the source.
-    serde_json::to_value(&statement)
+    canonical(&statement)
+}
+
+/// By way of a map that is sorted by key: the bytes do not depend on the order of fields in the source.
+fn canonical(statement: &impl Serialize) -> Vec<u8> {
+    serde_json::to_value(statement)
         .map(|value| value.to_string())
         .unwrap_or_default()
         .into_bytes()
@@ -160,30 +183,30 @@ pub fn read(statement: &[u8], about: &Digest) -> Option<Seen> {
 }
 
 /// Which of the records found on a digest is the request's own.
-pub fn own(found: &[(Digest, Seen)], request: &Request) -> OwnRecord {
+pub fn own(found: &[FoundRecord], request: &Request) -> OwnRecord {
     let same_name = |seen: &Seen| {
         seen.kind == "Promotion" && seen.space == request.space && seen.name == request.name
     };
-    if let Some((digest, _)) = found.iter().find(|(_, seen)| seen.id == request.uid) {
-        return OwnRecord::Ours(digest.clone());
+    if let Some(ours) = found.iter().find(|found| found.seen.id == request.uid) {
+        return OwnRecord::Ours(ours.recorded.clone());
     }
     found
         .iter()
-        .find(|(_, seen)| same_name(seen))
-        .map_or(OwnRecord::Absent, |(digest, _)| {
-            OwnRecord::Namesake(digest.clone())
+        .find(|found| same_name(&found.seen))
+        .map_or(OwnRecord::Absent, |found| {
+            OwnRecord::Namesake(found.recorded.clone())
         })
 }
 
 /// Whether one of the records says that this version entered the environment.
 pub fn promoted_into(
-    found: &[(Digest, Seen)],
+    found: &[FoundRecord],
     space: &str,
     artifact: &str,
     version: &str,
     environment: &str,
 ) -> bool {
-    found.iter().any(|(_, seen)| {
+    found.iter().any(|FoundRecord { seen, .. }| {
         seen.space == space
             && seen.target_environment == environment
             && seen.artifact.name == artifact
@@ -245,7 +268,7 @@ mod tests {
     use crate::api::{PolicyRef, Promotion};
     use crate::domain::plan::Route;
 
-    fn made() -> (Request, Plan, PromotionStatus, Intent) {
+    pub(super) fn made() -> (Request, Plan, PromotionStatus, Intent) {
         let promotion: Promotion = serde_json::from_value(json!({
             "apiVersion": "promotion.floe.dev/v1alpha1", "kind": "Promotion",
             "metadata": {
@@ -276,6 +299,7 @@ mod tests {
                 generation: 3,
                 digest: Digest::of(b"policy").to_string(),
             },
+            sequence: 1,
             previous: None,
             operator_version: "0.1.0".to_owned(),
             operator_instance: "floe-0".to_owned(),
@@ -291,6 +315,15 @@ mod tests {
             PromotionStatus::default(),
             intent,
         )
+    }
+
+    fn at(referrer: &Digest, seen: Seen) -> FoundRecord {
+        let recorded = Recorded {
+            record: Digest::of(referrer.as_str().as_bytes()),
+            referrer: referrer.clone(),
+            sequence: seen.sequence,
+        };
+        FoundRecord { recorded, seen }
     }
 
     #[test]
@@ -347,9 +380,11 @@ mod tests {
             id: "u-0".to_owned(),
             ..seen.clone()
         };
-        let found = [(other.clone(), namesake), (mine.clone(), seen)];
-        assert_eq!(own(&found, &request), OwnRecord::Ours(mine));
-        assert_eq!(own(&found[..1], &request), OwnRecord::Namesake(other));
+        let found = [at(&other, namesake), at(&mine, seen)];
+        let recorded = |found: &FoundRecord| found.recorded.clone();
+        assert_eq!(own(&found, &request), OwnRecord::Ours(recorded(&found[1])));
+        let namesake = OwnRecord::Namesake(recorded(&found[0]));
+        assert_eq!(own(&found[..1], &request), namesake);
         assert_eq!(own(&[], &request), OwnRecord::Absent);
         let elsewhere = Request {
             space: "team-b".to_owned(),
@@ -363,7 +398,7 @@ mod tests {
     fn a_record_proves_its_own_environment_space_artifact_and_version_only() {
         let (request, plan, status, intent) = made();
         let seen = read(&statement(&request, &plan, &status, &intent), &plan.digest).unwrap();
-        let found = [(Digest::of(b"mine"), seen)];
+        let found = [at(&Digest::of(b"mine"), seen)];
         assert!(promoted_into(
             &found, "platform", "app", "v1.2.3", "staging"
         ));

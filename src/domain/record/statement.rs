@@ -34,6 +34,15 @@ pub struct Subject {
     pub digest: BTreeMap<String, String>,
 }
 
+impl Subject {
+    pub(super) fn of(repository: &Repository, digest: &Digest) -> Self {
+        Self {
+            name: repository.to_string(),
+            digest: BTreeMap::from([("sha256".to_owned(), digest.hex().to_owned())]),
+        }
+    }
+}
+
 /// What was promoted, by whom, and what was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -83,12 +92,16 @@ pub struct Predicate {
     pub gates: Vec<Gate>,
     /// The policy that was in force.
     pub policy: Policy,
-    /// What the environment held before.
+    /// Number of this record in the chain of space, environment and artifact, from 1, without gaps.
+    pub sequence: i64,
+    /// The promotion into the environment before this one, and its record; absent for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
     /// Other repositories that get the artifact and this record as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<Replica>,
+    /// The SLSA verification summary beside this record: SHA-256 of its payload.
+    pub summary: String,
     /// `Promoted`.
     pub result: String,
 }
@@ -213,7 +226,7 @@ pub struct Replica {
     pub required: bool,
 }
 
-/// What the environment held before.
+/// The promotion into the environment before this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Previous {
@@ -221,7 +234,9 @@ pub struct Previous {
     pub version: String,
     /// Its digest.
     pub digest: String,
-    /// Digest of the referrer manifest with its record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<String>,
+    /// Its record: SHA-256 of the payload that was signed. Bundle and manifest around it can be made anew by
+    /// anybody who can push, and then say the same.
+    pub record: String,
+    /// Digest of the referrer manifest that holds that record.
+    pub referrer: String,
 }

@@ -216,7 +216,7 @@ mod tests {
             by: None,
             promotion: None,
             uid: None,
-            record: None,
+            audit: None,
         };
         let history = vec![
             entry("1.3.0", 30),

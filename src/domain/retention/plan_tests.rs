@@ -34,7 +34,7 @@ fn entry(version: &str, promoted: i64) -> LedgerEntry {
         by: None,
         promotion: None,
         uid: None,
-        record: None,
+        audit: None,
     }
 }
 
@@ -110,6 +110,8 @@ fn seen(version: &str, environment: &str, decided: i64) -> Seen {
         target_environment: environment.to_owned(),
         requested_by: None,
         decided_at: day(decided),
+        sequence: 1,
+        previous: None,
         gates: Vec::new(),
     }
 }

@@ -153,7 +153,12 @@ fn facts(
             status
                 .audit
                 .as_ref()
-                .map(|audit| format!("the record is {}", audit.record))
+                .map(|audit| {
+                    format!(
+                        "the record is {}, number {} in its chain",
+                        audit.record, audit.sequence
+                    )
+                })
                 .unwrap_or_default(),
             "no record has been written",
         ),

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod gates;
+mod intent;
 mod replicas;
 mod signature;
 #[cfg(test)]
@@ -11,12 +12,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use gates::{digest_label, earlier_results, sign, stored_results};
-pub use replicas::{stated, stored_replicas};
+pub use intent::{Decider, intent, stated};
+pub use replicas::stored_replicas;
 pub use signature::stored_signature;
 
 use super::decision::{Decision, Stage};
 use super::observed::Observed;
-use crate::api::{Intent, PromotionStatus, RecordRef, WaitingStatus};
+use super::record::Recorded;
+use crate::api::{Intent, PromotionStatus, WaitingStatus};
 use conditions::conditions;
 use gates::gates_of;
 use replicas::replicas_of;
@@ -64,9 +67,7 @@ pub fn status_of(
         }),
         intent: before.intent.clone(),
         audit: record
-            .map(|digest| RecordRef {
-                record: digest.to_string(),
-            })
+            .map(Recorded::to_api)
             .or_else(|| before.audit.clone()),
         replicas: replicas_of(before, observed, decision, now),
         finished_at: before
@@ -107,7 +108,7 @@ fn since(before: &PromotionStatus, reason: &str, now: Timestamp) -> Timestamp {
         .map_or(now, |waiting| waiting.since.0)
 }
 
-fn ledger_record(observed: &Observed) -> Option<&crate::domain::artifact::Digest> {
+fn ledger_record(observed: &Observed) -> Option<&Recorded> {
     let plan = observed.plan.as_ref()?;
     let ledger = observed
         .environments
@@ -118,7 +119,7 @@ fn ledger_record(observed: &Observed) -> Option<&crate::domain::artifact::Digest
         .history
         .iter()
         .find(|entry| entry.uid.as_deref() == Some(&observed.request.uid))?;
-    entry.record.as_ref()
+    entry.audit.as_ref()
 }
 
 fn unworded(status: &PromotionStatus) -> PromotionStatus {

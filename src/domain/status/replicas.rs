@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::shortened;
-use crate::api::{PlannedReplica, PromotionStatus, ReplicaStatus};
+use crate::api::{PromotionStatus, ReplicaStatus};
 use crate::domain::decision::{Decision, Outcome};
-use crate::domain::observed::{Observed, Stated};
+use crate::domain::observed::Observed;
 use crate::domain::replicas::{Replica, ReplicaFailure, ReplicaReason, ReplicaState};
 
 /// Most missing items that the API accepts, and the longest of them.
@@ -106,22 +106,6 @@ fn stored(replica: &ReplicaStatus) -> ReplicaState {
         }
         _ => ReplicaState::Pending,
     }
-}
-
-/// The intent as decisions need it. A replica that cannot be read is none of ours.
-pub fn stated(status: &PromotionStatus) -> Option<Stated> {
-    let intent = status.intent.as_ref()?;
-    let replica = |planned: &PlannedReplica| {
-        Some(Replica {
-            name: planned.name.clone(),
-            repository: planned.repository.parse().ok()?,
-            required: planned.required,
-        })
-    };
-    Some(Stated {
-        policy: intent.policy.digest.clone(),
-        replicas: intent.replicas.iter().filter_map(replica).collect(),
-    })
 }
 
 /// Status, reason and message of the condition `Replicated`; nothing without replicas.

@@ -167,7 +167,11 @@ fn a_failed_request_is_stalled_so_that_nobody_waits_for_it() {
 #[test]
 fn a_succeeded_request_is_ready_and_names_tags_and_record() {
     let mut observed = with_results(observed(&policy(&[])), &[GateOutcome::Passed]);
-    observed.record = Some(Digest::of(b"record"));
+    observed.record = Some(Recorded {
+        record: Digest::of(b"record"),
+        referrer: Digest::of(b"referrer"),
+        sequence: 7,
+    });
     let status = status_of(
         &PromotionStatus::default(),
         1,
@@ -257,6 +261,7 @@ fn what_the_record_says_of_the_gates_stays_when_the_policy_changes_after_the_tag
             generation: 3,
             digest: "sha256:0".to_owned(),
         },
+        sequence: 1,
         previous: None,
         operator_version: "0".to_owned(),
         operator_instance: "a".to_owned(),
@@ -404,6 +409,7 @@ fn what_the_signatures_say_is_shown_read_back_and_kept_once_the_record_says_it()
             generation: 3,
             digest: String::new(),
         },
+        sequence: 1,
         previous: None,
         replicas: Vec::new(),
         operator_version: String::new(),

@@ -92,7 +92,7 @@ pub async fn records(
 ) -> Result<BTreeMap<Digest, Vec<Seen>>, Unread> {
     let reading = digests.iter().map(|digest| async move {
         let found = find(registry, repository, digest, keys).await?;
-        let seen = found.into_iter().map(|(_, seen)| seen).collect();
+        let seen = found.into_iter().map(|found| found.seen).collect();
         Ok::<_, Unread>((digest.clone(), seen))
     });
     futures::stream::iter(reading)

@@ -117,32 +117,73 @@ impl Registry {
         Err(too_many(repository, subject, limits.pages as u64, "pages"))
     }
 
-    /// Attaches `referrer` (whose `subject` is `subject`) to a digest: PUT by digest and, when
-    /// the registry does not list it by itself, GET, PUT, GET of the fallback tag. An empty
-    /// config that it names is pushed before, once per repository and process. Its other blobs
-    /// have to be there. Doing it twice changes nothing.
+    /// Attaches `referrer` (whose `subject` is `subject`) to a digest. See [`Registry::push_referrers`].
     ///
     /// # Errors
-    /// `Unsupported` when the registry takes no manifests with a subject, or when `referrer`
-    /// does not name `subject`; `NotWhatWasWritten` when the fallback tag lost the entry to
-    /// other writers several times.
+    /// As there.
     pub async fn push_referrer(
         &self,
         repository: &Repository,
         referrer: &RawManifest,
         subject: &Digest,
     ) -> Result<ReferrerReceipt, RegistryError> {
-        let error = |problem| {
-            let place = format!("{repository}@{}", referrer.digest());
-            RegistryError::new("attach the referrer", place, problem)
-        };
-        if subject_of(referrer).as_deref() != Some(subject.as_str()) {
-            let why = format!("it does not name {subject} as its subject");
-            return Err(error(Problem::unsupported(why)));
+        let by_registry = self
+            .push_referrers(repository, std::slice::from_ref(referrer), subject)
+            .await?;
+        Ok(ReferrerReceipt {
+            digest: referrer.digest().clone(),
+            by_registry,
+        })
+    }
+
+    /// Attaches manifests whose `subject` is `subject` to a digest: PUT by digest of each and, when
+    /// the registry does not list them by itself, GET, PUT, GET of the fallback tag, once for all. An empty
+    /// config that they name is pushed before, once per repository and process. Their other blobs
+    /// have to be there. Doing it twice changes nothing. Says whether the registry lists them by itself.
+    ///
+    /// # Errors
+    /// `Unsupported` when the registry takes no manifests with a subject, or when one
+    /// does not name `subject`; `NotWhatWasWritten` when the fallback tag lost an entry to
+    /// other writers several times.
+    pub async fn push_referrers(
+        &self,
+        repository: &Repository,
+        referrers: &[RawManifest],
+        subject: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let mut described = Vec::new();
+        for referrer in referrers {
+            let error = |problem| {
+                let place = format!("{repository}@{}", referrer.digest());
+                RegistryError::new("attach the referrer", place, problem)
+            };
+            if subject_of(referrer).as_deref() != Some(subject.as_str()) {
+                let why = format!("it does not name {subject} as its subject");
+                return Err(error(Problem::unsupported(why)));
+            }
+            let parts = describe(referrer).map_err(|why| error(Problem::unsupported(why)))?;
+            described.push((referrer, parts));
         }
-        let (entry, needs_empty) =
-            describe(referrer).map_err(|why| error(Problem::unsupported(why)))?;
         let _turn = self.inner.shared.lock_subject(repository, subject).await;
+        let mut unlisted = Vec::new();
+        for (referrer, (entry, needs_empty)) in described {
+            if !self.put_referrer(repository, referrer, needs_empty).await? {
+                unlisted.push(entry);
+            }
+        }
+        if !unlisted.is_empty() {
+            self.add_to_fallback(repository, subject, &unlisted).await?;
+        }
+        Ok(unlisted.is_empty())
+    }
+
+    /// Writes the manifest of a referrer; says whether the registry lists it by itself.
+    async fn put_referrer(
+        &self,
+        repository: &Repository,
+        referrer: &RawManifest,
+        needs_empty: bool,
+    ) -> Result<bool, RegistryError> {
         let by_digest = Reference::from(referrer.digest());
         if needs_empty {
             self.ensure_empty_config(repository).await?;
@@ -161,14 +202,7 @@ impl Registry {
             // By digest, writing again is harmless whatever became of the first try.
             put = self.put_manifest(repository, &by_digest, referrer).await;
         }
-        let by_registry = put?.subject_indexed;
-        if !by_registry {
-            self.add_to_fallback(repository, subject, &[entry]).await?;
-        }
-        Ok(ReferrerReceipt {
-            digest: referrer.digest().clone(),
-            by_registry,
-        })
+        Ok(put?.subject_indexed)
     }
 
     /// Makes sure that the blob `{}` is there: HEAD, and a push when it is not.

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use floe::api::InFlight;
-use floe::domain::artifact::Digest;
 use floe::domain::decision::{Action, TroubleKind};
 use floe::domain::gates::{GateOutcome, GateResult, GateState};
 use floe::domain::observed::{
     Claim, Observed, ObservedGate, OwnRecord, Receipt, Source, Stated, TagState, TagWrite, Trouble,
 };
 use floe::domain::plan::Plan;
+use floe::domain::record::{Recorded, next_sequence};
 use floe::domain::request::Request;
 use floe::domain::signature::ObservedSignature;
 use floe::domain::verdict::{counting_again, planned_gates};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Fate, Job, MEDIA_TYPE, Record, World, entry};
+use super::{Fate, Job, MEDIA_TYPE, Record, World};
 
 /// How long a process may go on writing after it took the claim (design, section 11).
 const WRITE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
@@ -198,8 +198,13 @@ impl World {
             Action::StateIntent => {
                 let environments = self.environments();
                 let environment = environments.get(&self.to).expect("a policy");
+                let uid = &self.asked[asked].request.uid;
+                let ledger = environment.ledger.get("app").expect("a ledger");
+                let before = ledger.newest_before(uid).map(|(_, head)| head);
                 let stated = Stated {
                     policy: environment.policy_digest.to_string(),
+                    sequence: next_sequence(before),
+                    after: before.map(|before| before.record.clone()),
                     replicas: environment.replicas_of("app").to_vec(),
                 };
                 self.asked[asked].intent = Some(stated.clone());
@@ -450,35 +455,42 @@ impl World {
         let ours = records.clone().find(|record| record.uid == *uid);
         let mut namesake = || records.find(|record| record.name == *name);
         match (ours, namesake()) {
-            (Some(ours), _) => OwnRecord::Ours(Digest::of(ours.uid.as_bytes())),
-            (None, Some(other)) => OwnRecord::Namesake(Digest::of(other.uid.as_bytes())),
+            (Some(ours), _) => OwnRecord::Ours(ours.recorded()),
+            (None, Some(other)) => OwnRecord::Namesake(other.recorded()),
             (None, None) => OwnRecord::Absent,
         }
     }
 
-    fn write_record(&mut self, asked: usize) -> Digest {
+    fn write_record(&mut self, asked: usize) -> Recorded {
         let plan = self.plan(asked);
         let Request { uid, name, .. } = self.asked[asked].request.clone();
-        let digest = Digest::of(uid.as_bytes());
+        let intent = self.asked[asked].intent.clone().expect("an intent");
         let (environment, version) = (self.to.clone(), plan.route.version.to_string());
-        self.records.push(Record {
+        let record = Record {
             uid,
             name,
             environment,
             version,
             digest: plan.digest,
-        });
-        digest
+            sequence: intent.sequence,
+            after: intent.after,
+        };
+        let recorded = record.recorded();
+        self.records.push(record);
+        self.chain_holds();
+        recorded
     }
 
     fn settle(&mut self, asked: usize) {
-        let plan = self.plan(asked);
-        let Request { uid, name, .. } = self.asked[asked].request.clone();
-        let entry = entry(plan.route.version.as_str(), &plan.digest, &name, &uid);
+        let uid = &self.asked[asked].request.uid;
+        let mut records = self.records.iter();
+        let own = records.find(|record| record.uid == *uid).expect("a record");
+        let entry = own.entry();
         let ledger = self.ledger_mut();
         ledger.in_flight = None;
         ledger.history.retain(|known| known.uid != entry.uid);
         ledger.history.insert(0, entry.clone());
+        ledger.audit.clone_from(&entry.audit);
         ledger.current = Some(entry);
     }
 }

@@ -19,6 +19,7 @@ use floe::domain::gates::GateOutcome;
 use floe::domain::observed::{Claim, Observed, ObservedGate, Stamp, Stated, WaitingSince};
 use floe::domain::plan::{Plan, Route};
 use floe::domain::policy::Environments;
+use floe::domain::record::{Recorded, next_sequence};
 use floe::domain::replicas::ReplicaState;
 use floe::domain::request::Request;
 use floe::domain::signature::ObservedSignature;
@@ -103,6 +104,31 @@ struct Record {
     environment: String,
     version: String,
     digest: Digest,
+    sequence: i64,
+    after: Option<Digest>,
+}
+
+impl Record {
+    fn recorded(&self) -> Recorded {
+        let of = |part: &str| Digest::of(format!("{} {part}", self.uid).as_bytes());
+        Recorded {
+            record: of("record"),
+            referrer: of("referrer"),
+            sequence: self.sequence,
+        }
+    }
+
+    fn entry(&self) -> LedgerEntry {
+        LedgerEntry {
+            version: self.version.clone(),
+            digest: self.digest.to_string(),
+            promoted_at: Time(Timestamp::UNIX_EPOCH),
+            by: None,
+            promotion: Some(self.name.clone()),
+            uid: Some(self.uid.clone()),
+            audit: Some(self.recorded().to_api()),
+        }
+    }
 }
 
 /// Everything that a process does not carry in its own memory.
@@ -199,15 +225,14 @@ impl World {
             .iter()
             .rev()
             .filter(|record| record.environment == self.to);
-        let history: Vec<LedgerEntry> = entries
-            .map(|record| entry(&record.version, &record.digest, &record.name, &record.uid))
-            .collect();
+        let history: Vec<LedgerEntry> = entries.map(Record::entry).collect();
         let current = history
             .iter()
             .find(|entry| latest.is_some_and(|d| d.as_str() == entry.digest));
         let rebuilt = LedgerArtifact {
             name: "app".to_owned(),
             current: current.cloned(),
+            audit: history.first().and_then(|entry| entry.audit.clone()),
             history: history.clone(),
             baselines: Vec::new(),
             in_flight: None,
@@ -229,14 +254,18 @@ impl World {
             .insert(format!("{version}-{environment}"), digest.clone());
         self.tags
             .insert(format!("latest-{environment}"), digest.clone());
-        let entry = entry(version, digest, &name, &uid);
-        self.records.push(Record {
+        let newest = self.newest_record(environment).map(Record::recorded);
+        let record = Record {
             uid,
             name,
             environment: environment.to_owned(),
             version: version.to_owned(),
             digest: digest.clone(),
-        });
+            sequence: next_sequence(newest.as_ref()),
+            after: newest.map(|newest| newest.record),
+        };
+        let entry = record.entry();
+        self.records.push(record);
         if in_ledger && let Some(ledger) = self.ledgers.get_mut(environment) {
             ledger.current = Some(entry.clone());
             ledger.history.insert(0, entry);
@@ -269,6 +298,28 @@ impl World {
             .in_flight
             .as_ref()
             .is_some_and(|slot| slot.uid == *uid)
+    }
+
+    /// The record of an environment that was written last.
+    fn newest_record(&self, environment: &str) -> Option<&Record> {
+        let mut records = self.records.iter().rev();
+        records.find(|record| record.environment == environment)
+    }
+
+    /// Each record names the one before it, and none is missing.
+    pub(crate) fn chain_holds(&self) {
+        let of_target = |record: &&Record| record.environment == self.to;
+        let mut before: Option<Recorded> = None;
+        for record in self.records.iter().filter(of_target) {
+            assert_eq!(
+                record.sequence,
+                next_sequence(before.as_ref()),
+                "a gap or a fork"
+            );
+            let named = before.as_ref().map(|before| &before.record);
+            assert_eq!(record.after.as_ref(), named, "it names another record");
+            before = Some(record.recorded());
+        }
     }
 
     pub(crate) fn has_record(&self, asked: usize) -> bool {
@@ -421,17 +472,5 @@ fn gate(name: &str, model: &GateModel) -> Gate {
         credentials: None,
         run_as_user: None,
         resources: None,
-    }
-}
-
-fn entry(version: &str, digest: &Digest, name: &str, uid: &str) -> LedgerEntry {
-    LedgerEntry {
-        version: version.to_owned(),
-        digest: digest.to_string(),
-        promoted_at: Time(Timestamp::UNIX_EPOCH),
-        by: None,
-        promotion: Some(name.to_owned()),
-        uid: Some(uid.to_owned()),
-        record: None,
     }
 }
