@@ -320,7 +320,7 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Abort(index) => {
             if let Some(asked) = world.asked.get_mut(*index) {
-                asked.request.abort.get_or_insert(Abort {
+                asked.request.abort.get_or_insert_with(|| Abort {
                     by: "bob".to_owned(),
                     reason: None,
                 });
