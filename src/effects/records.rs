@@ -115,6 +115,7 @@ pub async fn find(
                     record: envelope.identity(),
                     referrer: entry.digest,
                     sequence: seen.sequence,
+                    summary: None,
                 },
                 seen,
             }));

@@ -322,6 +322,7 @@ mod tests {
             record: Digest::of(referrer.as_str().as_bytes()),
             referrer: referrer.clone(),
             sequence: seen.sequence,
+            summary: None,
         };
         FoundRecord { recorded, seen }
     }
