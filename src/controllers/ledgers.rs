@@ -178,11 +178,7 @@ impl Target<'_> {
             latest: latest.as_ref(),
             accepted: self.source.accepted_record.as_deref(),
         };
-        let shown = ledger(&sources);
-        Ok(match known {
-            Some(known) => restored(known, shown, &sources.chain()),
-            None => shown,
-        })
+        Ok(known.map_or_else(|| ledger(&sources), |known| restored(known, &sources)))
     }
 
     /// The versions of the environment with their records, and the one under `latest-<suffix>`.

@@ -88,41 +88,46 @@ pub fn ledger(sources: &Sources<'_>) -> LedgerArtifact {
 /// A registry that is behind the ledger has lost something, which is what the comparison of tags is for. A ledger
 /// that is behind was restored from an older copy: what is missing in it is taken from the registry when the
 /// records lead back to what it has.
-pub fn restored(
-    known: &LedgerArtifact,
-    shown: LedgerArtifact,
-    chain: &[&FoundRecord],
-) -> LedgerArtifact {
+pub fn restored(known: &LedgerArtifact, sources: &Sources<'_>) -> LedgerArtifact {
+    let (shown, chain) = (ledger(sources), sources.chain());
     let number = |ledger: &LedgerArtifact| ledger.audit.as_ref().map_or(0, |audit| audit.sequence);
-    let doubtful = |problem: String| LedgerArtifact {
-        unproven: Some(problem),
-        ..known.clone()
-    };
     let (known_number, shown_number) = (number(known), number(&shown));
-    let newer = || {
-        chain
+    let (had, has) = (known.audit.as_ref(), shown.audit.as_ref());
+    let problem = if has.is_some_and(|has| sources.accepted == Some(&has.record)) {
+        None
+    } else if let (Some(had), Some(has)) = (had, has)
+        && known_number == shown_number
+        && had.record != has.record
+    {
+        Some(format!(
+            "the ledger knows record {known_number} as {}, and the registry has {} under that number",
+            had.record, has.record
+        ))
+    } else if shown_number <= known_number {
+        return LedgerArtifact {
+            unproven: None,
+            ..known.clone()
+        };
+    } else if shown.unproven.is_some() {
+        shown.unproven.clone()
+    } else {
+        let newer = chain
             .iter()
-            .filter(|one| one.recorded.sequence > known_number)
-            .count()
+            .filter(|one| one.recorded.sequence > known_number);
+        let all = i64::try_from(newer.count()) == Ok(shown_number - known_number);
+        (!all).then(|| {
+            format!(
+                "the ledger ends with record {known_number} and the registry with record {shown_number}, and not \
+                 all records between them can be found"
+            )
+        })
     };
-    let certain = LedgerArtifact {
-        unproven: None,
-        ..known.clone()
-    };
-    match (&known.audit, &shown.audit) {
-        (Some(had), Some(has)) if known_number == shown_number && had.record != has.record => {
-            doubtful(format!(
-                "the ledger knows record {known_number} as {}, and the registry has {} under that number",
-                had.record, has.record
-            ))
-        }
-        _ if shown_number <= known_number => certain,
-        _ if shown.unproven.is_some() => doubtful(shown.unproven.unwrap_or_default()),
-        _ if i64::try_from(newer()) != Ok(shown_number - known_number) => doubtful(format!(
-            "the ledger ends with record {known_number} and the registry with record {shown_number}, and not all \
-             records between them can be found"
-        )),
-        _ => LedgerArtifact {
+    match problem {
+        Some(problem) => LedgerArtifact {
+            unproven: Some(problem),
+            ..known.clone()
+        },
+        None => LedgerArtifact {
             baselines: if shown.baselines.is_empty() {
                 known.baselines.clone()
             } else {

@@ -30,6 +30,7 @@ fn seen(version: &str, environment: &str, sequence: i64) -> FoundRecord {
         decided_at: Timestamp::from_second(100 - sequence).unwrap(),
         sequence,
         previous,
+        summary: String::new(),
         gates: Vec::new(),
     };
     let recorded = Recorded {
@@ -218,7 +219,7 @@ fn a_record_that_was_wrapped_again_is_no_second_one() {
 fn a_ledger_from_an_older_copy_catches_up_when_the_records_lead_back_to_it() {
     let known = rebuilt(&line(2), Some("v1.2.0"));
     let all = line(5);
-    let shown = |found: &[Found]| {
+    let shown = |found: &[Found], accepted: Option<&Digest>| {
         let latest = Digest::of(b"v1.5.0");
         let sources = Sources {
             space: "platform",
@@ -226,16 +227,16 @@ fn a_ledger_from_an_older_copy_catches_up_when_the_records_lead_back_to_it() {
             artifact: "app",
             found,
             latest: Some(&latest),
-            accepted: None,
+            accepted: accepted.map(Digest::as_str),
         };
-        restored(&known, ledger(&sources), &sources.chain())
+        restored(&known, &sources)
     };
-    let caught_up = shown(&all);
+    let caught_up = shown(&all, None);
     assert_eq!((head(&caught_up), &caught_up.unproven), (5, &None));
     assert_eq!(caught_up.current.unwrap().version, "v1.5.0");
 
     let gap = [&all[..3], &all[4..]].concat();
-    let doubtful = shown(&gap);
+    let doubtful = shown(&gap, None);
     assert_eq!(head(&doubtful), 2, "it stays as it was");
     assert!(
         doubtful
@@ -243,6 +244,8 @@ fn a_ledger_from_an_older_copy_catches_up_when_the_records_lead_back_to_it() {
             .unwrap()
             .contains("not all records between them")
     );
+    let accepted = shown(&gap, Some(&record(5)));
+    assert_eq!((head(&accepted), accepted.unproven), (5, None));
 }
 
 #[test]
@@ -261,7 +264,7 @@ fn a_registry_that_is_behind_the_ledger_changes_nothing() {
         latest: Some(&latest),
         accepted: None,
     };
-    let kept = restored(&known, ledger(&sources), &sources.chain());
+    let kept = restored(&known, &sources);
     assert_eq!((head(&kept), kept.unproven), (5, None));
 }
 
@@ -279,7 +282,7 @@ fn another_record_under_the_number_of_the_ledger_is_said() {
         latest: Some(&latest),
         accepted: None,
     };
-    let doubtful = restored(&known, ledger(&sources), &sources.chain());
+    let doubtful = restored(&known, &sources);
     assert!(
         doubtful
             .unproven

@@ -66,6 +66,8 @@ pub struct Seen {
     /// The promotion before it.
     #[serde(default)]
     pub previous: Option<Previous>,
+    /// The summary beside it: the digest of its payload.
+    pub summary: String,
     /// What its gates measured.
     #[serde(default)]
     pub gates: Vec<SeenGate>,
