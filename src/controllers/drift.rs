@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::context::{Context, Guarded};
 use super::error::{Error, Result, api};
+use super::ledgers;
 use super::pass::{Stopped, trouble};
 use crate::api::{
     ArtifactSource, ConditionType, EnvironmentPolicy, LedgerArtifact, find_condition,
@@ -57,6 +58,9 @@ struct Spot<'a> {
     ledger: &'a LedgerArtifact,
 }
 
+/// How soon a policy is looked at again whose ledger this process has not compared with the registry yet.
+const AFTER_THE_START: Duration = Duration::from_secs(5);
+
 /// Compares one policy's tags, when that is due.
 pub(super) async fn reconcile(
     object: Arc<Guarded<EnvironmentPolicy>>,
@@ -68,6 +72,10 @@ pub(super) async fn reconcile(
     };
     if !can_be_compared(policy) {
         return Ok(Next::await_change());
+    }
+    // A ledger that was restored from an older copy would make every newer tag look moved.
+    if !ledgers::are_compared(&ctx.compared, policy) {
+        return Ok(Next::requeue(AFTER_THE_START));
     }
     let uid = policy.uid().unwrap_or_default();
     let generation = policy.metadata.generation.unwrap_or_default();

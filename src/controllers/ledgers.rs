@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use kube::ResourceExt as _;
+
 use super::context::Context;
 use super::environments;
 use super::error::{Result, within};
@@ -65,6 +67,13 @@ impl Compared {
     fn locked(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, String, String)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether this process has compared all ledgers of a policy.
+pub(super) fn are_compared(compared: &Compared, policy: &EnvironmentPolicy) -> bool {
+    let (space, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
+    let mut sources = policy.spec.artifacts.iter();
+    sources.all(|source| compared.has(&space, &name, &source.name))
 }
 
 /// Looks at the ledgers that are missing, in doubt, or not compared yet.

@@ -98,7 +98,12 @@ impl Kind {
 }
 
 /// The tags of an artifact in one environment: `latest-<suffix>` first, then its versions, the newest first.
+///
+/// Nothing while it is not certain what the ledger should say: nobody is to put tags back to it.
 pub fn tags(ledger: &LedgerArtifact, suffix: &str) -> Vec<WantedTag> {
+    if ledger.unproven.is_some() {
+        return Vec::new();
+    }
     let latest = ledger.current.as_ref().and_then(|current| {
         Some(WantedTag {
             tag: latest_tag(suffix)?,
