@@ -94,6 +94,7 @@ fn troubles() -> impl Strategy<Value = TroubleKind> {
         Just(TroubleKind::RegistryUntrusted),
         Just(TroubleKind::CredentialsMissing),
         Just(TroubleKind::SigningKeyMissing),
+        Just(TroubleKind::AuditLogUnavailable),
     ]
 }
 

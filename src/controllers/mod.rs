@@ -1,5 +1,6 @@
 //! When floe runs: watches, controllers, leadership, stop.
 
+mod audit_log;
 mod context;
 mod copies;
 mod drift;
@@ -78,6 +79,9 @@ pub enum Ended {
     /// Another process may lead now.
     #[error(transparent)]
     Lease(#[from] LostLease),
+    /// The thread of the audit log cannot be started.
+    #[error("cannot start the thread that writes the audit log: {0}")]
+    AuditLog(std::io::Error),
     /// No connection to a cloud can be made.
     #[error("{0}")]
     Tls(String),
@@ -205,6 +209,8 @@ async fn work(
         () = stop.cancelled() => return Ok(()),
         looking = looking => looking,
     };
+    let audit_log = audit_log::start(&options.settings, &metrics).await;
+    let audit_log = audit_log.map_err(Ended::AuditLog)?;
     let shown = policies.clone();
     metrics.tags_stand_as(move || drift::standings(&shown));
 
@@ -213,7 +219,7 @@ async fn work(
         options.settings,
         stores,
         looking.shown(),
-        metrics,
+        (metrics, audit_log),
         from_copies,
     );
     let ctx = Arc::new(ctx.map_err(Ended::Tls)?);

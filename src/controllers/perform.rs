@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
 use super::report::PROMOTE;
-use super::{environments, gates, replicas, signatures, write};
+use super::{audit_log, environments, gates, replicas, signatures, write};
 use crate::api::{Intent, PlannedReplica, PolicyRef, Previous};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
@@ -165,6 +165,8 @@ fn asks_for_signature(pass: &Pass<'_>, plan: &Plan) -> bool {
 
 async fn claim(pass: &mut Pass<'_>) -> Done {
     let plan = pass.plan()?;
+    // Nobody is to wait for who cannot write.
+    audit_log::ready(pass).await?;
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
     let read_at = clock::instant();
@@ -178,6 +180,9 @@ async fn claim(pass: &mut Pass<'_>) -> Done {
         .iter()
         .find(|policy| policy.metadata.name.as_deref() == Some(&plan.route.to))
         .cloned();
+    if let Some(policy) = &own {
+        audit_log::taken_over(pass, policy, answer.taken_from.as_ref()).await?;
+    }
     let environments =
         environments::fresh(&pass.ctx.stores.policies, &request.space, answer.policies);
     let claim = match (answer.claimed, own) {
@@ -197,10 +202,15 @@ async fn release_claim(pass: &mut Pass<'_>) -> Done {
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
     let released = ledger::release(&pass.ctx.client, &asked, pass.now);
-    let not_before = api("give the environment's claim back", Box::pin(released)).await?;
+    let released = api("give the environment's claim back", Box::pin(released)).await?;
     pass.claim = None;
+    if let Some(from) = &released.taken_from {
+        audit_log::taken_over_to_give_back(pass, from).await?;
+    }
     Ok(Receipt::Claim(
-        not_before.map_or(Claim::Released, |until| Claim::Inherited { until }),
+        released
+            .not_before
+            .map_or(Claim::Released, |until| Claim::Inherited { until }),
         pass.observed.environments.clone(),
     ))
 }
@@ -222,7 +232,8 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
     let Some(environment) = pass.observed.environments.get(&plan.route.to) else {
         return Err(Error::Restless(0).into());
     };
-    let intent = intent(pass, &plan, environment);
+    let log = audit_log::ready(pass).await?;
+    let intent = intent(pass, &plan, environment, log);
     let listed = environment.replicas_of(&plan.route.artifact).to_vec();
     let stated = Stated {
         policy: intent.policy.digest.clone(),
@@ -234,7 +245,7 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
     Ok(Receipt::Intent(stated))
 }
 
-fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
+fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment, log: String) -> Intent {
     let current = environment
         .ledger
         .get(&plan.route.artifact)
@@ -252,6 +263,7 @@ fn intent(pass: &Pass<'_>, plan: &Plan, environment: &Environment) -> Intent {
         }),
         operator_version: env!("CARGO_PKG_VERSION").to_owned(),
         operator_instance: pass.ctx.settings.identity.clone(),
+        operator_log: Some(log),
         replicas: environment
             .replicas_of(&plan.route.artifact)
             .iter()

@@ -86,6 +86,7 @@ variants!(
         RegistryUntrusted,
         CredentialsMissing,
         SigningKeyMissing,
+        AuditLogUnavailable,
     }
 );
 variants!(

@@ -83,7 +83,9 @@ fn limit_of(trouble: &Trouble) -> Option<(SignedDuration, FailureReason)> {
         TroubleKind::RegistryUntrusted => {
             Some((REFUSAL_LIMIT, FailureReason::RegistryUntrusted(problem)))
         }
-        TroubleKind::CredentialsMissing | TroubleKind::SigningKeyMissing => None,
+        TroubleKind::CredentialsMissing
+        | TroubleKind::SigningKeyMissing
+        | TroubleKind::AuditLogUnavailable => None,
     }
 }
 
