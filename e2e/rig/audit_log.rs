@@ -315,11 +315,10 @@ fn delay(world: &World, key: &'static str) {
 
 fn cut(world: &World) {
     let cut = Fault::Cut(Moment::Before);
-    let rule = world
+    world
         .proxy
         .faults
         .always(cut, |seen, _| seen.server == Server::Registry);
-    drop(rule);
 }
 
 async fn until_held_back(world: &World) {
