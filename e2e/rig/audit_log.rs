@@ -405,10 +405,7 @@ impl Folder {
     fn log(&self, id: &str) -> Log {
         let folder = self.path.join(id);
         let (mut verifier, mut lines) = (Verifier::new(Start::First), Vec::new());
-        for file in names(&folder)
-            .into_iter()
-            .filter(|name| name.ends_with(".jsonl"))
-        {
+        for file in names(&folder).into_iter().filter(|name| name != "lock") {
             let bytes = fs::read(folder.join(file)).unwrap();
             verifier
                 .push(&bytes, |line, _| lines.push(line.clone()))

@@ -36,14 +36,14 @@ pub(super) async fn start(settings: &Settings, metrics: &Metrics) -> std::io::Re
 pub(super) async fn ready(pass: &Pass<'_>) -> Result<String, Stopped> {
     let opened = pass.ctx.audit_log.open(clock::now()).await;
     show(&pass.ctx.metrics, &opened);
-    Ok(opened.map_err(stopped)?.log_id)
+    Ok(opened?.log_id)
 }
 
 /// The decision is stored, and the first tag comes next.
 pub(super) async fn intent(pass: &Pass<'_>) -> Result<(), Stopped> {
     let mut entry = about(pass, Event::Intent);
     entry.decided_at = pass.status().intent.map(|intent| intent.decided_at.0);
-    write(pass.ctx, entry, clock::now()).await.map_err(stopped)
+    Ok(write(pass.ctx, entry, clock::now()).await?)
 }
 
 /// The write slot, as the policy has it, was taken over by this process.
@@ -83,7 +83,7 @@ async fn take_over(pass: &Pass<'_>, since: &Time, from: Option<&InFlight>) -> Re
             slot.holder, slot.since.0, slot.kind, slot.name, slot.uid
         )
     });
-    write(pass.ctx, entry, since.0).await.map_err(stopped)
+    Ok(write(pass.ctx, entry, since.0).await?)
 }
 
 /// How the request ended, as its status says.
@@ -127,12 +127,14 @@ fn show(metrics: &Metrics, written: &Result<Written, Unwritable>) {
     metrics.audit_log(broken);
 }
 
-fn stopped(why: Unwritable) -> Stopped {
-    Stopped::Trouble(Trouble {
-        kind: TroubleKind::AuditLogUnavailable,
-        problem: why.to_string(),
-        not_before: None,
-    })
+impl From<Unwritable> for Stopped {
+    fn from(why: Unwritable) -> Self {
+        Self::Trouble(Trouble {
+            kind: TroubleKind::AuditLogUnavailable,
+            problem: why.to_string(),
+            not_before: None,
+        })
+    }
 }
 
 /// An entry about the request of this pass.

@@ -252,7 +252,9 @@ struct Told {
 impl Told {
     fn of(keys: Vec<String>) -> Self {
         let mut told = Self::default();
-        keys.into_iter().for_each(|key| told.add(key));
+        for key in keys {
+            told.add(key);
+        }
         told
     }
 

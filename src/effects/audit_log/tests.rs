@@ -28,18 +28,18 @@ fn process(folder: &Path, file_size: u64) -> Writer {
     }
 }
 
-fn ended(uid: &str) -> Option<Entry> {
+fn ended(uid: &str) -> Entry {
     let mut entry = Entry::of(Event::Result);
     entry.request = Some(About {
         uid: uid.to_owned(),
         ..About::default()
     });
     entry.reason = Some("Promoted".to_owned());
-    Some(entry)
+    entry
 }
 
 fn write(writer: &mut Writer, uid: &str) -> Written {
-    writer.write(ended(uid), at(1000)).unwrap()
+    writer.write(Some(ended(uid)), at(1000)).unwrap()
 }
 
 /// The files of a log, in their order.
@@ -224,9 +224,9 @@ fn nobody_goes_on_in_a_log_that_was_changed_and_a_new_one_names_it() {
     let mut next = process(folder.path(), SIZE);
     let written = write(&mut next, "three");
     assert_ne!(written.log_id, broken);
-    assert_eq!(written.broken_logs, [broken.clone()]);
+    assert_eq!(written.broken_logs, std::slice::from_ref(&broken));
     let opened = lines(folder.path(), &written.log_id).0.remove(0);
-    assert_eq!(opened.broken_logs, [broken.clone()]);
+    assert_eq!(opened.broken_logs, std::slice::from_ref(&broken));
     let message = opened.message.unwrap();
     assert!(
         message.contains(&broken) && message.contains("line 2"),
@@ -334,7 +334,10 @@ fn a_folder_that_cannot_be_used_is_an_error_and_serves_again_when_it_can() {
     let folder = root.path().join("audit");
     fs::write(&folder, "a file where the volume should be").unwrap();
     let mut writer = process(&folder, SIZE);
-    let refused = writer.write(ended("one"), at(1)).unwrap_err().to_string();
+    let refused = writer
+        .write(Some(ended("one")), at(1))
+        .unwrap_err()
+        .to_string();
     assert!(
         refused.contains("audit") && refused.contains("cannot be written"),
         "{refused}"
@@ -346,10 +349,6 @@ fn a_folder_that_cannot_be_used_is_an_error_and_serves_again_when_it_can() {
 
 /// The limit of the size of files stands for the end of the disk: a write stops in the middle of a line.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test starts itself once more"
-)]
 fn on_a_full_disk_a_line_fails_and_when_there_is_room_again_the_log_goes_on() {
     const NAME: &str = "effects::audit_log::tests::on_a_full_disk_a_line_fails_and_when_there_is_room_again_the_log_goes_on";
     if std::env::var_os("FLOE_TEST_LIMITED").is_none() {
@@ -372,13 +371,15 @@ fn on_a_full_disk_a_line_fails_and_when_there_is_room_again_the_log_goes_on() {
     let mut writer = process(folder.path(), SIZE);
     let id = write(&mut writer, "0").log_id;
     let full = (1..100).find_map(|number: i64| {
-        let failed = writer.write(ended(&number.to_string()), at(number)).err()?;
+        let failed = writer
+            .write(Some(ended(&number.to_string())), at(number))
+            .err()?;
         Some((number, failed))
     });
     let (number, failed) = full.expect("the limit is reached");
     assert!(matches!(failed, Unwritable::Refused(_)), "{failed}");
     for _ in 0..3 {
-        let again = writer.write(ended(&number.to_string()), at(200));
+        let again = writer.write(Some(ended(&number.to_string())), at(200));
         assert!(again.is_err(), "it is written although there is no room");
     }
     let own = std::process::id().to_string();
@@ -418,12 +419,12 @@ async fn a_disk_that_hangs_holds_up_nobody_longer_than_the_limit() {
         file_size: SIZE,
     };
     let audit_log = AuditLog::start(place, "floe-0".to_owned()).unwrap();
-    let hung = audit_log.write(ended("one").unwrap(), at(1)).await;
+    let hung = audit_log.write(ended("one"), at(1)).await;
     assert_eq!(hung, Err(Unwritable::TooSlow));
     // Somebody who reads lets the thread go on; what it was asked for then counts for nothing any more.
     let reader = OpenOptions::new().read(true).write(true).open(&lock);
     fs::remove_file(&lock).unwrap();
-    let written = audit_log.write(ended("two").unwrap(), at(2)).await;
+    let written = audit_log.write(ended("two"), at(2)).await;
     drop(reader);
     // The pipe is no file that can be locked for good: what matters is that the thread answers again.
     assert_ne!(written, Err(Unwritable::Ended));
@@ -440,7 +441,7 @@ async fn lines_asked_for_at_once_are_one_chain() {
     let log = AuditLog::start(place, "floe-0".to_owned()).unwrap();
     let all = (0..100).map(|number| {
         let log = log.clone();
-        async move { log.write(ended(&number.to_string()).unwrap(), at(1)).await }
+        async move { log.write(ended(&number.to_string()), at(1)).await }
     });
     let written = futures::future::join_all(all).await;
     let id = written[0].as_ref().unwrap().log_id.clone();
