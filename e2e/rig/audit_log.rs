@@ -14,7 +14,7 @@ use crate::operator::Operator;
 use crate::proxy::{Class, Fault, Killable as _, Moment, Server, count};
 use crate::registries::Kind;
 use crate::wait::{seconds, until};
-use crate::world::{SOON, World, message, reason};
+use crate::world::{SOON, World, is_over, message, reason};
 
 pub async fn the_intent_is_on_the_disk_before_the_tag_and_the_end_after_it(rig: Rig) {
     let (world, folder) = (in_dev(&rig).await, Folder::of(&rig, "audit"));
@@ -179,7 +179,9 @@ pub async fn whoever_takes_a_slot_over_says_so_in_the_log(rig: Rig) {
         world.promote("one", "v1.0.0", "dev").await;
         operator.until_gone(SOON).await;
         second.operator(&world, "two", &[]).await;
-        assert_eq!(reason(&world.ended("one").await), "Promoted");
+        // Twice 10 s: until the first one can write no more, and until the slot is safely the second one's.
+        let ended = world.until("one", "ended", seconds(60), is_over).await;
+        assert_eq!(reason(&ended), "Promoted");
 
         let log = second.only();
         let of_two: Vec<&Line> = log

@@ -198,6 +198,8 @@ async fn work(
         full = full(&stores, &promotions) => full?,
     }
     tracing::info!("caches are full");
+    let audit_log = audit_log::start(&options.settings, &metrics).await;
+    let audit_log = audit_log.map_err(Ended::AuditLog)?;
     // In the operator's own namespace: it may rehearse there.
     let looking = stamp::Looking::start(
         client.clone(),
@@ -209,8 +211,6 @@ async fn work(
         () = stop.cancelled() => return Ok(()),
         looking = looking => looking,
     };
-    let audit_log = audit_log::start(&options.settings, &metrics).await;
-    let audit_log = audit_log.map_err(Ended::AuditLog)?;
     let shown = policies.clone();
     metrics.tags_stand_as(move || drift::standings(&shown));
 
