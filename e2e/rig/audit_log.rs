@@ -72,7 +72,7 @@ pub async fn a_log_that_cannot_be_written_stops_promotions_until_it_can(rig: Rig
     );
     assert_eq!(writable(&operator).await, "0");
     // One that fails has ended, and is not let go of before its end is in the log.
-    world.promote("three", "no-version", "dev").await;
+    world.promote("three", "v9.0.0-dev", "dev").await;
     let failed = |promotion: &floe::api::Promotion| reason(promotion) == "InvalidVersion";
     world.until("three", "refused", SOON, failed).await;
     world
