@@ -23,6 +23,8 @@ pub struct Metrics {
     tags_in_sync: Family<Standing, Gauge>,
     standings: Arc<Mutex<Option<Standings>>>,
     requester_policy: Gauge,
+    audit_log_writable: Gauge,
+    audit_logs_broken: Gauge,
 }
 
 /// How the condition `TagsInSync` of a policy stands.
@@ -67,6 +69,7 @@ impl Default for Metrics {
         let replicated = Family::default();
         let pass_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         let requester_policy = Gauge::default();
+        let (audit_log_writable, audit_logs_broken) = (Gauge::default(), Gauge::default());
         let mut registry = Registry::with_prefix("floe");
         registry.register(
             "promotions_ended",
@@ -103,6 +106,16 @@ impl Default for Metrics {
             "1 while the API server writes down who asks, 0 while nothing is promoted because it does not",
             requester_policy.clone(),
         );
+        registry.register(
+            "audit_log_writable",
+            "1 while the audit log can be written, 0 while nothing is promoted because it cannot",
+            audit_log_writable.clone(),
+        );
+        registry.register(
+            "audit_logs_broken",
+            "Audit logs in the operator's folder that do not verify: they are left as they are",
+            audit_logs_broken.clone(),
+        );
         Self {
             tags_in_sync,
             standings: Arc::default(),
@@ -113,6 +126,8 @@ impl Default for Metrics {
             replicated,
             pass_seconds,
             requester_policy,
+            audit_log_writable,
+            audit_logs_broken,
         }
     }
 }
@@ -172,6 +187,15 @@ impl Metrics {
     /// Whether the API server writes down who asks.
     pub fn requester_policy(&self, in_force: bool) {
         self.requester_policy.set(i64::from(in_force));
+    }
+
+    /// Whether the audit log can be written, and how many in its place are broken, when that is known.
+    pub fn audit_log(&self, broken: Option<usize>) {
+        self.audit_log_writable.set(i64::from(broken.is_some()));
+        if let Some(broken) = broken {
+            self.audit_logs_broken
+                .set(i64::try_from(broken).unwrap_or(i64::MAX));
+        }
     }
 
     /// Everything, as OpenMetrics text.

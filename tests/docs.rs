@@ -71,6 +71,13 @@ mod tests {
         same("record.schema.json", &(text + "\n"));
     }
 
+    #[test]
+    fn the_schema_of_the_audit_log_is_that_of_the_type() {
+        let schema = schemars::schema_for!(floe::domain::audit_log::Line);
+        let text = serde_json::to_string_pretty(&schema).unwrap();
+        same("audit-log.schema.json", &(text + "\n"));
+    }
+
     fn same(file: &str, made: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("docs/reference")

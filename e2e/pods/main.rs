@@ -13,6 +13,7 @@
 
 mod alone;
 mod api;
+mod audit_log;
 mod baseline;
 mod gates;
 mod images;

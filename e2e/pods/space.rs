@@ -276,7 +276,7 @@ impl Space {
             &[
                 "logs",
                 "--namespace=floe-system",
-                "deployment/floe",
+                "--selector=app.kubernetes.io/name=floe",
                 "--since=5m",
                 "--tail=300",
             ],

@@ -24,7 +24,13 @@ const DROPPED: [&str; 8] = [
     "id",
 ];
 /// Fields that name an operator process.
-const PROCESSES: [&str; 3] = ["operatorInstance", "instance", "holder"];
+const PROCESSES: [&str; 5] = [
+    "operatorInstance",
+    "operatorLog",
+    "instance",
+    "log",
+    "holder",
+];
 
 /// Objects, tags, records and Jobs as JSON that two runs can be compared by.
 pub async fn end_state(world: &World) -> Value {

@@ -30,6 +30,7 @@ mod wait;
 mod world;
 
 mod access;
+mod audit_log;
 mod budgets;
 mod chain;
 mod crash_sweep;
@@ -143,6 +144,13 @@ fn main() -> std::process::ExitCode {
         deletion::a_deleted_promotion_whose_operator_died_after_the_first_tag_is_finished_by_the_next,
         deletion::a_promotion_that_is_deleted_goes_although_the_registry_is_down,
         deletion::a_promotion_that_is_deleted_goes_although_its_policy_is_gone,
+        audit_log::the_intent_is_on_the_disk_before_the_tag_and_the_end_after_it,
+        audit_log::a_log_that_cannot_be_written_stops_promotions_until_it_can,
+        audit_log::an_operator_whose_log_cannot_be_opened_promotes_nothing_until_it_can,
+        audit_log::a_log_that_somebody_has_changed_is_left_alone_and_another_one_goes_on,
+        audit_log::whoever_takes_a_slot_over_says_so_in_the_log,
+        audit_log::a_request_that_is_deleted_at_any_stage_leaves_a_line_and_no_claim,
+        audit_log::a_request_that_is_deleted_after_its_policy_leaves_a_line_too,
         crashes::a_crash_right_after_a_job_was_made_makes_no_second_one,
         crashes::a_crash_right_after_the_tag_was_written_does_not_write_it_again,
         crashes::a_crash_right_after_the_record_was_written_writes_no_second_one,

@@ -374,6 +374,10 @@ pub struct Intent {
     /// Operator process that took the decision.
     #[schemars(length(max = 253))]
     pub operator_instance: String,
+    /// Audit log of that process, in which the decision and its end are lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub operator_log: Option<String>,
     /// Replicas that get the artifact as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

@@ -11,6 +11,9 @@ use crate::effects::cloud::OwnIdentity;
 /// Tags are not compared more often: a registry answers for each version of each environment.
 const SHORTEST_DRIFT_PERIOD: Duration = Duration::from_secs(10);
 
+/// A line takes about this much: a smaller file would hold none.
+const SMALLEST_FILE: u64 = 1 << 10;
+
 /// Promotes OCI artifacts through environments: the same digest, gates as Jobs, a record beside the artifact.
 #[derive(Debug, Parser)]
 #[command(
@@ -74,6 +77,18 @@ pub(super) struct OperatorArguments {
     #[arg(long, env = "FLOE_DRIFT_PERIOD", hide_env_values = true, value_name = "DURATION",
         default_value = "30m", value_parser = drift_period)]
     pub(super) drift_period: Duration,
+    /// Folder of the audit log, on a volume that outlives the Pod. Without it the lines go to standard output only.
+    #[arg(
+        long,
+        env = "FLOE_AUDIT_LOG_DIR",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
+    pub(super) audit_log_dir: Option<PathBuf>,
+    /// A file of the audit log is followed by the next one before it grows over this size, such as 512Ki or 16Mi.
+    #[arg(long, env = "FLOE_AUDIT_LOG_FILE_SIZE", hide_env_values = true, value_name = "BYTES",
+        default_value = "16Mi", value_parser = file_size)]
+    pub(super) audit_log_file_size: u64,
     /// Let policies log in at registries as the operator itself: a workloadIdentity without serviceAccountName.
     /// Everyone who may write a policy can then push wherever the operator may.
     #[arg(long)]
@@ -94,6 +109,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err("it must not be negative".to_owned());
     }
     Ok(parsed.into())
+}
+
+/// A number of bytes such as `512Ki` or `16Mi`.
+fn file_size(text: &str) -> Result<u64, String> {
+    let units = [("Ki", 10_u32), ("Mi", 20), ("Gi", 30)];
+    let (digits, shift) = units
+        .iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
+        .unwrap_or((text, 0));
+    let size = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|count| count.checked_mul(1 << shift));
+    match size {
+        None => Err("write it as in 512Ki, 16Mi or 1Gi".to_owned()),
+        Some(size) if size < SMALLEST_FILE => Err("it must be 1Ki at least".to_owned()),
+        Some(size) => Ok(size),
+    }
 }
 
 fn drift_period(text: &str) -> Result<Duration, String> {
@@ -156,6 +189,17 @@ impl From<OwnIdentityArguments> for OwnIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_of_files_is_read_with_its_unit() {
+        assert_eq!(file_size("16Mi"), Ok(16 << 20));
+        assert_eq!(file_size("1Ki"), Ok(1024));
+        assert_eq!(file_size("2Gi"), Ok(2 << 30));
+        assert_eq!(file_size("4096"), Ok(4096));
+        for wrong in ["", "Mi", "16M", "-1Ki", "1023", "99999999999Gi", "1.5Mi"] {
+            assert!(file_size(wrong).is_err(), "{wrong}");
+        }
+    }
 
     /// clap checks this in development builds only, and only for the verb that is called.
     #[test]

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::OperatorArguments;
 use super::{ExitCode, output};
 use crate::controllers::{self, Options, Settings};
+use crate::effects::audit_log::Place;
 use crate::telemetry::start_logging;
 
 /// Runs until TERM or INT.
@@ -35,14 +36,21 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         drift_period,
         allow_own_identity,
         own_identity,
+        audit_log_dir,
+        audit_log_file_size,
         ..
     } = arguments;
+    let audit_log = audit_log_dir.map_or(Place::Stdout, |path| Place::Folder {
+        path,
+        file_size: audit_log_file_size,
+    });
     let settings = Settings {
         identity,
         image,
         namespace: operator_namespace,
         image_pull_policy,
         drift_period,
+        audit_log,
         lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {

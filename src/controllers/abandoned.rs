@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::audit_log;
 use super::context::Context;
 use super::error::{Result, api, within};
 use super::pass::Stopped;
@@ -32,6 +33,11 @@ pub(super) async fn clear_abandoned(
         let due = match api("look at the owner of a claim", stands).await? {
             Standing::InUse(due) => Some(due),
             Standing::Abandoned => {
+                let place = (space, environment.name.as_str(), ledger.name.as_str());
+                if let Err(why) = Stopped::as_value(audit_log::abandoned(ctx, place, slot).await)? {
+                    tracing::warn!(why = why.problem, "an abandoned claim stays");
+                    continue;
+                }
                 let taken = take_over(client, policy, named, process, now);
                 Some(api("take an abandoned claim over", Box::pin(taken)).await?)
             }

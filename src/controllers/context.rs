@@ -20,6 +20,7 @@ use super::rules::RuleChecks;
 use super::watches::{Triggers, promotions_of, trigger};
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::domain::observed::Stamp;
+use crate::effects::audit_log::{AuditLog, Place};
 use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub image_pull_policy: Option<String>,
     /// How often tags are compared with the ledger.
     pub drift_period: Duration,
+    /// Where the audit log is written.
+    pub audit_log: Place,
     /// The identity that the cloud has given this process, when policies may log in with it.
     pub lent_identity: Option<OwnIdentity>,
 }
@@ -99,6 +102,8 @@ pub(super) struct Context {
     pub recorder: Recorder,
     /// Counters.
     pub metrics: Metrics,
+    /// The audit log of this process.
+    pub audit_log: AuditLog,
     /// Whether the rules of policies can be read.
     pub rule_checks: RuleChecks,
     /// When the tags of which policy are compared next.
@@ -124,7 +129,7 @@ impl Context {
         settings: Settings,
         stores: Stores,
         stamp: watch::Receiver<Stamp>,
-        metrics: Metrics,
+        (metrics, audit_log): (Metrics, AuditLog),
         promotions: Triggers<Promotion>,
     ) -> std::result::Result<Self, String> {
         let reporter = Reporter {
@@ -146,6 +151,7 @@ impl Context {
             verified: VerifiedCache::default(),
             credentials: Credentials::new(cloud, lends),
             metrics,
+            audit_log,
             rule_checks: RuleChecks::default(),
             looks: Looks::default(),
             copies: Copies::new(promotions.clone()),

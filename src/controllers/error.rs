@@ -19,6 +19,9 @@ pub(super) enum Error {
         /// The limit.
         seconds: u64,
     },
+    /// The end of a request is not in the audit log: it is not let go of before it is.
+    #[error("cannot write into the audit log how it ended: {0}")]
+    AuditLog(#[from] crate::effects::audit_log::Unwritable),
     /// A pass did not come to rest.
     #[error("a pass took more than {0} steps without coming to rest")]
     Restless(usize),
@@ -34,6 +37,7 @@ impl Error {
             Self::Api { source, .. } if crate::effects::ledger::is_conflict(source) => "Conflict",
             Self::Api { .. } => "Api",
             Self::TooSlow { .. } => "TooSlow",
+            Self::AuditLog(_) => "AuditLog",
             Self::Restless(_) => "Restless",
         }
     }

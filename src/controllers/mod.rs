@@ -1,6 +1,7 @@
 //! When floe runs: watches, controllers, leadership, stop.
 
 mod abandoned;
+mod audit_log;
 mod context;
 mod copies;
 mod drift;
@@ -80,6 +81,9 @@ pub enum Ended {
     /// Another process may lead now.
     #[error(transparent)]
     Lease(#[from] LostLease),
+    /// The thread of the audit log cannot be started.
+    #[error("cannot start the thread that writes the audit log: {0}")]
+    AuditLog(std::io::Error),
     /// No connection to a cloud can be made.
     #[error("{0}")]
     Tls(String),
@@ -197,6 +201,8 @@ async fn work(
         full = full(&stores) => full?,
     }
     tracing::info!("caches are full");
+    let audit_log = audit_log::start(&options.settings, &metrics).await;
+    let audit_log = audit_log.map_err(Ended::AuditLog)?;
     // In the operator's own namespace: it may rehearse there.
     let looking = stamp::Looking::start(
         client.clone(),
@@ -216,7 +222,7 @@ async fn work(
         options.settings,
         stores,
         looking.shown(),
-        metrics,
+        (metrics, audit_log),
         from_copies,
     );
     let ctx = Arc::new(ctx.map_err(Ended::Tls)?);

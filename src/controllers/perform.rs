@@ -3,7 +3,7 @@
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
 use super::report::PROMOTE;
-use super::{environments, gates, replicas, signatures, write};
+use super::{audit_log, environments, gates, replicas, signatures, write};
 use crate::domain::artifact::Digest;
 use crate::domain::decision::{Action, Decision, RunningGate, Stage, WaitingOn};
 use crate::domain::observed::{Claim, Receipt, Source, TagState};
@@ -162,6 +162,8 @@ fn asks_for_signature(pass: &Pass<'_>, plan: &Plan) -> bool {
 
 async fn claim(pass: &mut Pass<'_>) -> Done {
     let plan = pass.plan()?;
+    // Nobody is to wait for who cannot write.
+    audit_log::ready(pass).await?;
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
     let read_at = clock::instant();
@@ -175,6 +177,9 @@ async fn claim(pass: &mut Pass<'_>) -> Done {
         .iter()
         .find(|policy| policy.metadata.name.as_deref() == Some(&plan.route.to))
         .cloned();
+    if let Some(policy) = &own {
+        audit_log::taken_over(pass, policy, answer.taken_from.as_ref()).await?;
+    }
     let environments =
         environments::fresh(&pass.ctx.stores.policies, &request.space, answer.policies);
     let claim = match (answer.claimed, own) {
@@ -194,10 +199,15 @@ async fn release_claim(pass: &mut Pass<'_>) -> Done {
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);
     let released = ledger::release(&pass.ctx.client, &asked, pass.now);
-    let not_before = api("give the environment's claim back", Box::pin(released)).await?;
+    let released = api("give the environment's claim back", Box::pin(released)).await?;
     pass.claim = None;
+    if let Some(from) = &released.taken_from {
+        audit_log::taken_over_to_give_back(pass, from).await?;
+    }
     Ok(Receipt::Claim(
-        not_before.map_or(Claim::Released, |until| Claim::Inherited { until }),
+        released
+            .not_before
+            .map_or(Claim::Released, |until| Claim::Inherited { until }),
         pass.observed.environments.clone(),
     ))
 }
@@ -219,9 +229,11 @@ async fn state_intent(pass: &mut Pass<'_>) -> Done {
     let Some(environment) = pass.observed.environments.get(&plan.route.to) else {
         return Err(Error::Restless(0).into());
     };
+    let log = audit_log::ready(pass).await?;
     let decider = Decider {
         version: env!("CARGO_PKG_VERSION"),
         instance: &pass.ctx.settings.identity,
+        log: &log,
     };
     let before = pass.status();
     let observed = &pass.observed;

@@ -6,6 +6,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
+use super::audit_log;
 use super::error::{Result, api};
 use super::pass::Pass;
 use crate::api::{
@@ -41,12 +42,16 @@ pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<(
     }
     if decision.is_over() {
         finish(pass, decision.stage).await?;
+    } else if decision.outcome.is_some() {
+        audit_log::result(pass).await?;
     }
     Ok(())
 }
 
-/// Marks a request that has ended, so that the cache lets go of it, and lets Kubernetes delete it.
+/// Marks a request that has ended, so that the cache lets go of it, and lets Kubernetes delete it: not before the
+/// audit log says how it ended.
 pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
+    audit_log::result(pass).await?;
     let meta = &pass.promotion.metadata;
     let finalizers: Vec<&String> = meta
         .finalizers

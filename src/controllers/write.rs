@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::audit_log;
 use super::error::{Error, Result, api};
 use super::pass::{Pass, Stopped};
 use crate::api::{Baseline, LedgerEntry, Promotion, PromotionStatus};
@@ -23,6 +24,7 @@ pub(super) async fn tag(pass: &mut Pass<'_>) -> Done {
     let route = &plan.route;
     // Nothing is written that could not be recorded afterwards.
     pass.signing_key().await?;
+    audit_log::intent(pass).await?;
     let source = pass
         .source_registry(route)
         .await?

@@ -255,6 +255,12 @@ pub const REASONS: &[Reason] = &[
         advice: "Put the Secret back from a backup, or give the namespace a new key: floe platform audit key --new.",
     },
     Reason {
+        word: "AuditLogUnavailable",
+        ends: Ends::Waits,
+        meaning: "The operator cannot write its audit log: the volume is full, gone or read-only. Nothing is promoted meanwhile.",
+        advice: "Make room on the operator's volume, or mend it: older files of the log may be moved to where they are kept. floe goes on by itself.",
+    },
+    Reason {
         word: "Aborted",
         ends: Ends::Failed,
         meaning: "Somebody stopped or deleted the request before anything was written.",
@@ -413,7 +419,8 @@ mod tests {
                 | TroubleKind::RegistryDenied
                 | TroubleKind::RegistryUntrusted
                 | TroubleKind::CredentialsMissing
-                | TroubleKind::SigningKeyMissing => (),
+                | TroubleKind::SigningKeyMissing
+                | TroubleKind::AuditLogUnavailable => (),
             },
         };
         let mut all = vec![
@@ -468,6 +475,7 @@ mod tests {
                 TroubleKind::RegistryUntrusted,
                 TroubleKind::CredentialsMissing,
                 TroubleKind::SigningKeyMissing,
+                TroubleKind::AuditLogUnavailable,
             ]
             .map(|kind| W::Registry {
                 kind,

@@ -40,6 +40,17 @@ pub struct Asked {
     pub policies: Vec<EnvironmentPolicy>,
     /// Whose the slot is.
     pub claimed: Claimed,
+    /// The slot that was taken over just now.
+    pub taken_from: Option<InFlight>,
+}
+
+/// What came of giving the write slot back.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// It is not given back before this time.
+    pub not_before: Option<Timestamp>,
+    /// The slot that was taken over just now.
+    pub taken_from: Option<InFlight>,
 }
 
 /// Whose the write slot is.
@@ -72,22 +83,33 @@ pub async fn claim(
             return Ok(Asked {
                 policies,
                 claimed: Claimed::NoLedger,
+                taken_from: None,
             });
         };
         let claimed = match standing(request, slot.in_flight.as_ref(), now) {
             Standing::Free => Claimed::Held,
             Standing::TakeOver => Claimed::Inherited(now + WRITE_WINDOW),
-            Standing::Settled(claimed) => return Ok(Asked { policies, claimed }),
+            Standing::Settled(claimed) => {
+                return Ok(Asked {
+                    policies,
+                    claimed,
+                    taken_from: None,
+                });
+            }
         };
         let taken_over = claimed != Claimed::Held;
-        slot.in_flight = Some(InFlight {
+        let taken_from = slot.in_flight.replace(InFlight {
             taken_over,
             ..request.slot.clone()
         });
         match replace_status(client, request.space, &policies[at]).await {
             Ok(written) => {
                 policies[at] = written;
-                return Ok(Asked { policies, claimed });
+                return Ok(Asked {
+                    policies,
+                    claimed,
+                    taken_from,
+                });
             }
             Err(error) if is_conflict(&error) && tries < TRIES => tries += 1,
             Err(error) => return Err(error),
@@ -103,8 +125,8 @@ pub async fn release(
     client: &Client,
     request: &ClaimRequest<'_>,
     now: Timestamp,
-) -> kube::Result<Option<Timestamp>> {
-    let mut not_before = None;
+) -> kube::Result<Released> {
+    let mut released = Released::default();
     change(client, request.space, request.environment, None, |policy| {
         let Some(ledger) = ledger_mut(policy, request.artifact) else {
             return false;
@@ -117,11 +139,11 @@ pub async fn release(
             // The holder may be alive and give it back itself: two that take it from each other never end.
             let holder_had_time = slot.since.0 + WRITE_WINDOW + HOLDER_FIRST;
             if now < holder_had_time {
-                not_before = Some(holder_had_time);
+                released.not_before = Some(holder_had_time);
                 return false;
             }
-            not_before = Some(now + WRITE_WINDOW);
-            ledger.in_flight = Some(InFlight {
+            released.not_before = Some(now + WRITE_WINDOW);
+            released.taken_from = ledger.in_flight.replace(InFlight {
                 taken_over: true,
                 ..request.slot.clone()
             });
@@ -129,14 +151,14 @@ pub async fn release(
         }
         let heir_waits_until = slot.since.0 + WRITE_WINDOW;
         if slot.taken_over && now < heir_waits_until {
-            not_before = Some(heir_waits_until);
+            released.not_before = Some(heir_waits_until);
             return false;
         }
         ledger.in_flight = None;
         true
     })
     .await?;
-    Ok(not_before)
+    Ok(released)
 }
 
 /// Enters a completed promotion and gives the write slot back. `known` is the policy as it was last written,

@@ -87,6 +87,7 @@ variants!(
         RegistryUntrusted,
         CredentialsMissing,
         SigningKeyMissing,
+        AuditLogUnavailable,
     }
 );
 variants!(

@@ -26,7 +26,11 @@ const ARRIVAL_LOOK: SignedDuration = SignedDuration::from_secs(10);
 /// The registry stopped us: try again, and give up only while nothing can have been written.
 pub(super) fn in_trouble(observed: &Observed, trouble: &Trouble, now: Timestamp) -> Decision {
     let since = observed.since(trouble.kind.as_str(), now);
-    let given_up = gives_up(observed, since, limit_of(trouble), now);
+    let given_up = if is_held_by_the_log(observed, trouble.kind) {
+        None
+    } else {
+        gives_up(observed, since, limit_of(trouble), now)
+    };
     if let Some((at, reason)) = &given_up
         && now >= *at
     {
@@ -46,6 +50,12 @@ pub(super) fn in_trouble(observed: &Observed, trouble: &Trouble, now: Timestamp)
         next_try,
     };
     Decision::wait(observed.stage_reached(), waiting_on, next_try)
+}
+
+/// Its first tag may be written, and it cannot be let go of before the audit log says how it ended: nothing is won by
+/// giving it up.
+fn is_held_by_the_log(observed: &Observed, trouble: TroubleKind) -> bool {
+    trouble == TroubleKind::AuditLogUnavailable && observed.intent.is_some()
 }
 
 /// When a request in trouble is given up, and why. Once the first tag may be written it is finished,
@@ -83,7 +93,9 @@ fn limit_of(trouble: &Trouble) -> Option<(SignedDuration, FailureReason)> {
         TroubleKind::RegistryUntrusted => {
             Some((REFUSAL_LIMIT, FailureReason::RegistryUntrusted(problem)))
         }
-        TroubleKind::CredentialsMissing | TroubleKind::SigningKeyMissing => None,
+        TroubleKind::CredentialsMissing
+        | TroubleKind::SigningKeyMissing
+        | TroubleKind::AuditLogUnavailable => None,
     }
 }
 

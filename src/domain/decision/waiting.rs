@@ -139,6 +139,8 @@ pub enum TroubleKind {
     CredentialsMissing,
     /// The key that signs the records of the namespace is gone or malformed.
     SigningKeyMissing,
+    /// The operator cannot write its audit log.
+    AuditLogUnavailable,
 }
 
 impl TroubleKind {
@@ -150,6 +152,7 @@ impl TroubleKind {
             Self::RegistryUntrusted => "RegistryUntrusted",
             Self::CredentialsMissing => "CredentialsMissing",
             Self::SigningKeyMissing => "SigningKeyMissing",
+            Self::AuditLogUnavailable => "AuditLogUnavailable",
         }
     }
 
@@ -163,6 +166,9 @@ impl TroubleKind {
             Self::CredentialsMissing => "create or mend what is named",
             Self::SigningKeyMissing => {
                 "put the Secret back from a backup, or give the namespace a new key (floe platform audit key --new)"
+            }
+            Self::AuditLogUnavailable => {
+                "make room on the operator's volume, or mend it; nothing is promoted without a line in the log"
             }
         }
     }

@@ -112,6 +112,7 @@ pub fn statement(
         operator: Operator {
             version: intent.operator_version.clone(),
             instance: intent.operator_instance.clone(),
+            log: intent.operator_log.clone(),
         },
         artifact: Artifact {
             name: route.artifact.clone(),
@@ -305,6 +306,7 @@ mod tests {
             previous: None,
             operator_version: "0.1.0".to_owned(),
             operator_instance: "floe-0".to_owned(),
+            operator_log: Some("20260302T100000Z-0123456789abcdef".to_owned()),
             replicas: vec![PlannedReplica {
                 name: "west".to_owned(),
                 repository: "west.example/app".to_owned(),

@@ -114,6 +114,9 @@ pub struct Operator {
     pub version: String,
     /// Name of its process.
     pub instance: String,
+    /// Its audit log, in which the decision is a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// What was promoted.

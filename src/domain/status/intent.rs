@@ -18,6 +18,8 @@ pub struct Decider<'a> {
     pub version: &'a str,
     /// Its process.
     pub instance: &'a str,
+    /// Its audit log.
+    pub log: &'a str,
 }
 
 /// The intent of a promotion that holds the claim. A decision that is begun, because its first tag is there, stays
@@ -57,6 +59,7 @@ pub fn intent(
         previous,
         operator_version: decider.version.to_owned(),
         operator_instance: decider.instance.to_owned(),
+        operator_log: Some(decider.log.to_owned()),
         replicas: environment
             .replicas_of(&plan.route.artifact)
             .iter()

@@ -267,6 +267,7 @@ fn what_the_record_says_of_the_gates_stays_when_the_policy_changes_after_the_tag
         previous: None,
         operator_version: "0".to_owned(),
         operator_instance: "a".to_owned(),
+        operator_log: None,
         replicas: Vec::new(),
     };
     let stated = with_intent(&PromotionStatus::default(), 1, &before_edit, intent, at(30));
@@ -416,6 +417,7 @@ fn what_the_signatures_say_is_shown_read_back_and_kept_once_the_record_says_it()
         replicas: Vec::new(),
         operator_version: String::new(),
         operator_instance: String::new(),
+        operator_log: None,
     };
     let good = with_intent(&bad, 1, &observed, intent, at(25));
     assert_eq!(verified(&good), (yes, "Done".to_owned()));
