@@ -14,6 +14,7 @@ mod double;
 #[cfg(test)]
 mod gc;
 #[cfg(test)]
+mod keys;
 mod look;
 #[cfg(test)]
 mod promote;

@@ -4,7 +4,9 @@
 //! second operator writes the same bytes (design, section 9).
 
 mod envelope;
+mod key_statement;
 mod keys;
+mod ring;
 mod statement;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,11 @@ use crate::api::{
     GateStatus, Intent, PlannedReplica, PromotionStatus, SignatureMode, SignatureStatus,
 };
 pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope, STATEMENT_TYPE};
-pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
+pub use key_statement::{
+    KeyStatement, REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, rotation_without_former,
+};
+pub use keys::{NotAKey, PublicKey, SigningKey};
+pub use ring::{BadRing, KeyRing, KeyState, KeyUse, RingKey, Signer};
 pub use statement::{
     Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,
 };
