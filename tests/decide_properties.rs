@@ -320,7 +320,7 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Abort(index) => {
             if let Some(asked) = world.asked.get_mut(*index) {
-                asked.request.abort.get_or_insert(Abort {
+                asked.request.abort.get_or_insert_with(|| Abort {
                     by: "bob".to_owned(),
                     reason: None,
                 });
@@ -356,9 +356,15 @@ fn pass(
                 action,
                 Action::PinPlan | Action::StartGate(_) | Action::Claim
             );
-            let begun = world.puts.iter().any(|(by, _)| *by == index) || !world.late.is_empty();
+            let put = world.puts.iter().any(|(by, _)| *by == index) || !world.late.is_empty();
+            // The tag may have been there before, with this digest: then there is nothing to put.
+            let stated = observed.intent.is_some()
+                && observed.plan.as_ref().is_some_and(|plan| {
+                    world.tags.get(plan.route.tag.as_str()) == Some(&plan.digest)
+                });
+            let finishes = put || (stated && *action == Action::Claim);
             assert!(
-                !begins || begun || matches!(world.stamp, Stamp::InForce { .. }),
+                !begins || finishes || matches!(world.stamp, Stamp::InForce { .. }),
                 "{action:?} while nobody can tell who asks"
             );
             let fate = fates.next().unwrap_or(Fate::Fine);
