@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::OperatorArguments;
 use super::{ExitCode, output};
 use crate::controllers::{self, Options, Settings};
+use crate::effects::registry::Addresses;
 use crate::telemetry::start_logging;
 
 /// Runs until TERM or INT.
@@ -33,6 +34,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         image,
         image_pull_policy,
         drift_period,
+        registry_networks,
         allow_own_identity,
         own_identity,
         ..
@@ -43,6 +45,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         namespace: operator_namespace,
         image_pull_policy,
         drift_period,
+        addresses: Addresses::only(registry_networks),
         lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {

@@ -23,7 +23,7 @@ use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
-use crate::effects::registry::{ManifestCache, Registries};
+use crate::effects::registry::{Addresses, ManifestCache, Registries};
 use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub image_pull_policy: Option<String>,
     /// How often tags are compared with the ledger.
     pub drift_period: Duration,
+    /// What the addresses of registries must be.
+    pub addresses: Addresses,
     /// The identity that the cloud has given this process, when policies may log in with it.
     pub lent_identity: Option<OwnIdentity>,
 }
@@ -124,6 +126,7 @@ impl Context {
             controller: "floe".to_owned(),
             instance: Some(settings.identity.clone()),
         };
+        let addresses = settings.addresses.clone();
         let own = settings.lent_identity.clone();
         let lends = own.is_some();
         let cloud = Cloud::new(CloudEndpoints::real(), own.unwrap_or_default())?;
@@ -137,7 +140,7 @@ impl Context {
             registries: Registries::new(),
             manifests: ManifestCache::new(),
             verified: VerifiedCache::default(),
-            credentials: Credentials::new(cloud, lends),
+            credentials: Credentials::new(cloud, lends).reaching(addresses),
             metrics,
             rule_checks: RuleChecks::default(),
             looks: Looks::default(),

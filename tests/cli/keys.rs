@@ -257,7 +257,10 @@ async fn a_change_that_is_cut_short_anywhere_leaves_keys_that_sign_and_is_finish
                     Change::RevokeActive => KeyState::Revoked,
                     Change::Rotate | Change::Renew => KeyState::Retired,
                 };
-                assert_eq!((former, ring.keys().len()), (expected, 2), "{what}");
+                // Whoever lost only the last answer has asked for a second one.
+                let twice = change == Change::Rotate && cuts == 2 && loses_the_answer;
+                let keys = 2 + usize::from(twice);
+                assert_eq!((former, ring.keys().len()), (expected, keys), "{what}");
                 assert_eq!(world.private(), ["record.key"], "{what}");
                 cuts += 1;
             }
