@@ -1,7 +1,7 @@
 //! Keys of records: one for each namespace, made once, and what another key has signed counts for nothing.
 
 use floe::domain::record::{BUNDLE_TYPE, Envelope, KeyRing, PublicKey, SigningKey};
-use floe::effects::keys::{PUBLIC_KEYS, secret_name};
+use floe::effects::keys::{self, PUBLIC_KEYS, secret_name};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -144,6 +144,77 @@ pub async fn a_key_that_was_lost_is_not_made_anew_in_silence(rig: Rig) {
         .create(&PostParams::default(), &Secret::default())
         .await
         .unwrap_err();
+}
+
+pub async fn a_rotated_key_signs_without_a_restart_and_records_of_a_revoked_one_are_signed_anew(
+    rig: Rig,
+) {
+    let world = three_environments(&rig, Kind::Distribution).await;
+    world.kill_operators().await;
+    let operator = world.start_operator_with("one", false, &["--drift-period=10s"]);
+    operator.until_ready(SOON).await;
+    let digest = world.repository.publish("v1.0.0", "first").await;
+    world.promote("one", "v1.0.0", "dev").await;
+    assert_eq!(reason(&world.ended("one").await), "Promoted");
+    let first = ring(&world).await.active().unwrap().clone();
+    let [early] = world
+        .repository
+        .referrers(&digest)
+        .await
+        .try_into()
+        .unwrap();
+
+    let space = &world.namespace;
+    let rotated = keys::rotate(&world.admin, space, space).await.unwrap();
+    let second = rotated.ring.active().unwrap().clone();
+    assert_ne!(first, second);
+    // The same process takes the new key, within a minute.
+    let mut number = 0;
+    until(
+        "a record is signed with the new key",
+        seconds(120),
+        async || {
+            number += 1;
+            let (version, name) = (format!("v1.0.{number}"), format!("next-{number}"));
+            let digest = world.repository.publish(&version, &version).await;
+            world.promote(&name, &version, "dev").await;
+            assert_eq!(reason(&world.ended(&name).await), "Promoted");
+            let [record] = world
+                .repository
+                .referrers(&digest)
+                .await
+                .try_into()
+                .unwrap();
+            let signer = rotated.ring.signer_of(&record.envelope()).cloned();
+            assert!(
+                signer.is_some(),
+                "nobody can check what was signed meanwhile"
+            );
+            (signer.as_ref() == Some(&second)).then_some(())
+        },
+    )
+    .await;
+
+    let id = first.id();
+    let revoked = keys::revoke(&world.admin, space, space, &id, "stolen");
+    let ring = revoked.await.unwrap().ring;
+    assert_eq!(ring.signer_of(&early.envelope()), None);
+    // The same payload, signed with the key that counts; and whoever looks again and again writes it once.
+    let again = until("the record is signed anew", seconds(120), async || {
+        let records = world.repository.referrers(&digest).await;
+        let good = |record: &crate::oci::Referrer| {
+            ring.signer_of(&record.envelope()) == Some(&second)
+                && record.envelope().identity() == early.envelope().identity()
+        };
+        records.iter().any(good).then_some(records)
+    })
+    .await;
+    assert_eq!(again.len(), 2);
+    // What the ledger vouches for goes on.
+    world.promote("two", "v1.0.0", "staging").await;
+    let ended = world.ended("two").await;
+    assert_eq!(reason(&ended), "Promoted", "{}", message(&ended));
+    assert_eq!(world.repository.referrers(&digest).await.len(), 3);
 }
 
 async fn ring(world: &World) -> KeyRing {
