@@ -113,6 +113,7 @@ impl Keys {
             if let Some(key) = unpublished
                 && place.publish_lone(&known, &key).await?
             {
+                *lock(&self.public) = None;
                 return Ok(key);
             }
         }
