@@ -25,8 +25,9 @@ use proptest::test_runner::{Config, TestRunner};
 
 use world::{Asked, Fate, GateModel, ReplicaModel, World};
 
-/// Passes over all requests; the longest honest way is an outage of an hour and three rounds of gates.
-const ROUNDS_MAX: usize = 600;
+/// Passes over all requests; the longest honest way is an outage of an hour and a half, during which another request
+/// asks for the claim every five seconds, and three rounds of gates.
+const ROUNDS_MAX: usize = 1500;
 /// Steps in one pass, as the controller counts them.
 const STEPS_MAX: usize = 64;
 const CASES: u32 = 1500;
