@@ -88,7 +88,7 @@ impl World {
 
     /// A record that an operator signs now.
     async fn record(&self) -> Envelope {
-        Envelope::seal(b"{}".to_vec(), &*self.signing().await.unwrap())
+        Envelope::seal(b"{}".to_vec(), &self.signing().await.unwrap())
     }
 
     /// Nothing is lost: a record that is signed now counts.

@@ -15,6 +15,7 @@ mod double;
 mod gc;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod look;
 #[cfg(test)]
 mod promote;

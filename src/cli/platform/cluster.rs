@@ -97,13 +97,13 @@ impl Space {
     /// Gives this namespace a new key for its records.
     pub(super) async fn new_key(&self, keys: &KeysArguments) -> Result<KeyRing> {
         let renewing = keys::renew(&self.client, &keys.operator_namespace, &self.namespace);
-        self.changed_keys("make", renewing).await
+        self.changed_keys("make", Box::pin(renewing)).await
     }
 
     /// Replaces the key of this namespace.
     pub(super) async fn rotate_key(&self, keys: &KeysArguments) -> Result<Changed> {
         let rotating = keys::rotate(&self.client, &keys.operator_namespace, &self.namespace);
-        self.changed_keys("replace", rotating).await
+        self.changed_keys("replace", Box::pin(rotating)).await
     }
 
     /// Revokes a key of this namespace.
@@ -115,7 +115,7 @@ impl Space {
     ) -> Result<Changed> {
         let namespace = &keys.operator_namespace;
         let revoking = keys::revoke(&self.client, namespace, &self.namespace, id, reason);
-        self.changed_keys("revoke", revoking).await
+        self.changed_keys("revoke", Box::pin(revoking)).await
     }
 
     async fn changed_keys<T>(

@@ -70,7 +70,7 @@ pub struct Revocation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Statement<P> {
     #[serde(rename = "_type")]
-    statement_type: String,
+    kind: String,
     subject: Vec<Subject>,
     predicate_type: String,
     predicate: P,
@@ -172,7 +172,7 @@ fn seal<P: Serialize>(
     signer: &SigningKey,
 ) -> Envelope {
     let statement = Statement {
-        statement_type: "https://in-toto.io/Statement/v1".to_owned(),
+        kind: "https://in-toto.io/Statement/v1".to_owned(),
         subject: vec![Subject {
             name: format!("key of records of {space}"),
             digest: BTreeMap::from([("sha256".to_owned(), key.hex().to_owned())]),

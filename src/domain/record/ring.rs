@@ -438,16 +438,19 @@ mod tests {
         let [old, active, unknown] = [7, 8, 9].map(|byte| known(byte).public());
         assert_eq!(ring.use_of(&[]), KeyUse::Lost(active.id()));
         assert_eq!(
-            ring.use_of(&[old.clone()]),
+            ring.use_of(std::slice::from_ref(&old)),
             KeyUse::Outdated(old.id()),
             "a Secret from an old backup"
         );
         assert_eq!(
-            ring.use_of(&[unknown.clone()]),
+            ring.use_of(std::slice::from_ref(&unknown)),
             KeyUse::Publish(unknown.clone())
         );
         let none = KeyRing::default();
         assert_eq!(none.use_of(&[]), KeyUse::Make);
-        assert_eq!(none.use_of(&[unknown.clone()]), KeyUse::Publish(unknown));
+        assert_eq!(
+            none.use_of(std::slice::from_ref(&unknown)),
+            KeyUse::Publish(unknown)
+        );
     }
 }
