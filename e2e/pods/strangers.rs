@@ -100,7 +100,8 @@ async fn a_stranger_gets_no_pod_beside_a_gate_and_no_way_into_it() {
             ),
             (&["attach", &name], "may not use pods/attach of a gate"),
             (
-                &["debug", &name, "--image", TOOLBOX],
+                // In the namespace's own profile, or Pod Security says no first.
+                &["debug", &name, "--image", TOOLBOX, "--profile=restricted"],
                 "may not update pods/ephemeralcontainers of a gate",
             ),
             (
