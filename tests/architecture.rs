@@ -226,6 +226,26 @@ const PLANTED: &[(&str, &str, &str)] = &[
         "fn f() {}",
         "a layer that the table does not know",
     ),
+    (
+        "src/effects/notify.rs",
+        "struct Slack { webhook_url: String }",
+        "'webhook_url' could be printed",
+    ),
+    (
+        "src/effects/registry/auth.rs",
+        "enum Kind { Password { user: SecretString, password: Option<String> } }",
+        "'password' could be printed",
+    ),
+    (
+        "src/cli/args.rs",
+        "struct Arguments { api_token: Vec<u8> }",
+        "'api_token' could be printed",
+    ),
+    (
+        "src/controllers/pass.rs",
+        "fn f(secret: &SecretString) { secret.expose_secret(); }",
+        "only effects may look at a secret",
+    ),
     ("src/domain/plan.rs", "use crate::*;", "crate::*"),
     ("src/domain/plan.rs", "this is no Rust", "cannot be read"),
 ];
@@ -264,6 +284,11 @@ const ALLOWED: &[(&str, &str)] = &[
         "use crate::{api, domain, effects, telemetry};",
     ),
     ("src/cli/output.rs", "fn f() { println!(\"x\"); }"),
+    (
+        "src/effects/credentials.rs",
+        "struct S { password: SecretString, token_file: PathBuf, secret_name: String, ca_secret: Option<String>, \
+         tokens: HashMap<Scope, Token> } fn f() { x.password.expose_secret(); }",
+    ),
     (
         "src/cli/operator.rs",
         "use crate::{api, controllers, domain, effects, telemetry};",

@@ -32,5 +32,6 @@ mod token_service;
 
 mod expiry;
 mod kinds;
+mod record_keys;
 mod signatures;
 mod ways_in;

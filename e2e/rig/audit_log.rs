@@ -43,7 +43,12 @@ pub async fn the_intent_is_on_the_disk_before_the_tag_and_the_end_after_it(rig: 
     }
     assert_eq!(end.reason.as_deref(), Some("Promoted"));
     let chain = end.chain.clone().unwrap();
-    assert_eq!(chain.referrer, status.audit.map(|audit| audit.record));
+    let audit = status.audit.unwrap();
+    assert_eq!(
+        (chain.record, chain.referrer),
+        (Some(audit.record), Some(audit.referrer))
+    );
+    assert_eq!(chain.sequence, Some(1));
     // Whoever has the record knows in which log to look.
     assert_eq!(intent.operator_log.as_ref(), Some(&log.id));
     let digest = world.repository.digest("v1.0.0-dev").await.unwrap();

@@ -32,6 +32,7 @@ mod world;
 mod access;
 mod audit_log;
 mod budgets;
+mod canary;
 mod chain;
 mod crash_sweep;
 mod crashes;
@@ -128,6 +129,8 @@ fn main() -> std::process::ExitCode {
         keys::a_record_is_signed_by_the_key_of_its_namespace,
         keys::a_record_that_a_stranger_has_signed_counts_for_nothing,
         keys::a_key_that_was_lost_is_not_made_anew_in_silence,
+        keys::a_rotated_key_signs_without_a_restart_and_records_of_a_revoked_one_are_signed_anew,
+        canary::no_secret_comes_out_of_what_people_and_machines_can_read,
         drift::a_tag_that_somebody_moves_is_reported_once_and_put_back_by_repair,
         drift::a_registry_that_is_down_makes_the_tags_unknown_and_keeps_what_was_known,
         drift::a_promotion_moves_latest_to_where_it_belongs_again,

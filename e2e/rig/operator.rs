@@ -154,6 +154,11 @@ impl Operator {
         self.process.lock().await.terminate(limit).await
     }
 
+    /// Its whole log.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("there is a log")
+    }
+
     /// The last lines of its log.
     pub fn tail(&self, lines: usize) -> String {
         tail(&self.log, lines)

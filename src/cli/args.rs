@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::effects::cloud::OwnIdentity;
+use crate::effects::registry::Network;
 
 /// Tags are not compared more often: a registry answers for each version of each environment.
 const SHORTEST_DRIFT_PERIOD: Duration = Duration::from_secs(10);
@@ -89,6 +90,17 @@ pub(super) struct OperatorArguments {
     #[arg(long, env = "FLOE_AUDIT_LOG_FILE_SIZE", hide_env_values = true, value_name = "BYTES",
         default_value = "16Mi", value_parser = file_size)]
     pub(super) audit_log_file_size: u64,
+    /// The only networks in which registries, their token services and their storage may lie, such as 10.0.0.0/8.
+    /// Without any: all but link-local addresses and those where clouds hand out credentials, which are never spoken
+    /// to.
+    #[arg(
+        long,
+        env = "FLOE_REGISTRY_NETWORKS",
+        hide_env_values = true,
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub(super) registry_networks: Vec<Network>,
     /// Let policies log in at registries as the operator itself: a workloadIdentity without serviceAccountName.
     /// Everyone who may write a policy can then push wherever the operator may.
     #[arg(long)]

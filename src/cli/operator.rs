@@ -9,6 +9,7 @@ use super::args::OperatorArguments;
 use super::{ExitCode, output};
 use crate::controllers::{self, Options, Settings};
 use crate::effects::audit_log::Place;
+use crate::effects::registry::Addresses;
 use crate::telemetry::start_logging;
 
 /// Runs until TERM or INT.
@@ -34,6 +35,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         image,
         image_pull_policy,
         drift_period,
+        registry_networks,
         allow_own_identity,
         own_identity,
         audit_log_dir,
@@ -51,6 +53,7 @@ pub(super) async fn run(arguments: OperatorArguments) -> ExitCode {
         image_pull_policy,
         drift_period,
         audit_log,
+        addresses: Addresses::only(registry_networks),
         lent_identity: allow_own_identity.then(|| own_identity.into()),
     };
     let options = Options {

@@ -25,7 +25,7 @@ use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
-use crate::effects::registry::{ManifestCache, Registries};
+use crate::effects::registry::{Addresses, ManifestCache, Registries};
 use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
 
@@ -50,6 +50,8 @@ pub struct Settings {
     pub drift_period: Duration,
     /// Where the audit log is written.
     pub audit_log: Place,
+    /// What the addresses of registries must be.
+    pub addresses: Addresses,
     /// The identity that the cloud has given this process, when policies may log in with it.
     pub lent_identity: Option<OwnIdentity>,
 }
@@ -136,6 +138,7 @@ impl Context {
             controller: "floe".to_owned(),
             instance: Some(settings.identity.clone()),
         };
+        let addresses = settings.addresses.clone();
         let own = settings.lent_identity.clone();
         let lends = own.is_some();
         let cloud = Cloud::new(CloudEndpoints::real(), own.unwrap_or_default())?;
@@ -149,7 +152,7 @@ impl Context {
             registries: Registries::new(),
             manifests: ManifestCache::new(),
             verified: VerifiedCache::default(),
-            credentials: Credentials::new(cloud, lends),
+            credentials: Credentials::new(cloud, lends).reaching(addresses),
             metrics,
             audit_log,
             rule_checks: RuleChecks::default(),

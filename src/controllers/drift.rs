@@ -13,7 +13,7 @@ use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::context::{Context, Guarded};
-use super::error::{Error, Result, api};
+use super::error::{self, Error, Result, api};
 use super::ledgers;
 use super::pass::{Stopped, trouble};
 use crate::api::{
@@ -21,13 +21,15 @@ use crate::api::{
 };
 use crate::domain::artifact::Repository;
 use crate::domain::decision::TroubleKind;
-use crate::domain::drift::{Judged, Look, News, Subject, judge, records, tags};
+use crate::domain::drift::{
+    Judged, Look, News, Subject, WantedRecord, judge, records as wanted_records, tags,
+};
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::effects::credentials::Place;
 use crate::effects::events::{self, Note};
 use crate::effects::registry::{Registry, RegistryError};
-use crate::effects::{clock, drift, ledger};
+use crate::effects::{clock, drift, ledger, records};
 use crate::telemetry::Standing;
 
 /// How soon it is looked at again what is out of sync, unknown, or was being written.
@@ -235,13 +237,51 @@ async fn look_into(
     // A replica gets its records with the next copy.
     if with_records && !replica && seen.tags.is_ok() {
         let retention = environment.retention.as_ref();
-        let wanted = records(ledger, &environment.suffix, retention, clock::now());
+        let wanted = wanted_records(ledger, &environment.suffix, retention, clock::now());
         seen.gone = Some(within(drift::gone(&registry, repository, &wanted), repository).await);
+        if !wanted.is_empty() {
+            sign_again(ctx, &space, &registry, repository, &wanted).await?;
+        }
     }
     if seen.tags.is_err() || matches!(seen.gone, Some(Err(_))) {
         ctx.credentials.forget(&space);
     }
     Ok(seen)
+}
+
+/// Records that a revoked key has signed get a signature that counts. Where that fails it is tried with the next look:
+/// for floe itself the ledger vouches for them.
+async fn sign_again(
+    ctx: &Context,
+    space: &str,
+    registry: &Registry,
+    repository: &Repository,
+    wanted: &[WantedRecord],
+) -> Result<()> {
+    let signing = async {
+        let ring = ctx.keys.public(&ctx.client, space);
+        let ring = error::within("read the public keys of records", ring).await??;
+        if !ring.has_revoked() {
+            return Ok::<_, Stopped>(0);
+        }
+        let key = ctx.keys.signing(&ctx.client, space);
+        let key = error::within("read the key of records", key).await??;
+        let again = records::sign_again(registry, repository, wanted, &ring, &key);
+        let again = within(again, repository).await;
+        again.map_err(Stopped::Trouble)
+    };
+    match Stopped::as_value(signing.await)? {
+        Ok(0) => {}
+        Ok(count) => {
+            tracing::info!(%repository, count, "signed records anew whose key was revoked");
+        }
+        Err(trouble) => tracing::warn!(
+            %repository,
+            problem = trouble.problem,
+            "cannot sign records anew whose key was revoked"
+        ),
+    }
+    Ok(())
 }
 
 async fn open(

@@ -176,9 +176,8 @@ impl Target<'_> {
                 return Ok(known.clone());
             }
         }
-        let found = self
-            .found(registry, repository, keys, latest.as_ref())
-            .await?;
+        let place = (registry, repository);
+        let found = self.found(place, keys, latest.as_ref(), known).await?;
         let sources = Sources {
             space: self.space,
             environment: &self.environment.name,
@@ -193,11 +192,18 @@ impl Target<'_> {
     /// The versions of the environment with their records, and the one under `latest-<suffix>`.
     async fn found(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        (registry, repository): (&Registry, &Repository),
         keys: &KeyRing,
         latest: Option<&Digest>,
+        known: Option<&LedgerArtifact>,
     ) -> std::result::Result<Vec<Found>, RegistryError> {
+        // What a revoked key has signed counts when the ledger names it.
+        let entries = known.map(|known| known.history.iter().chain(&known.current));
+        let vouched: BTreeSet<Digest> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.audit.as_ref()?.record.parse().ok())
+            .collect();
         let tags = registry.list_tags(repository).await?;
         let suffixes = environments::cached(&self.ctx.stores.policies, self.space).suffixes();
         let mut found: Vec<Found> = Vec::new();
@@ -206,7 +212,8 @@ impl Target<'_> {
             let Some(head) = registry.head_manifest(repository, &reference).await? else {
                 continue;
             };
-            let records = records::find(registry, repository, &head.digest, keys).await?;
+            let records =
+                records::find_vouched(registry, repository, &head.digest, keys, &vouched).await?;
             found.push(Found {
                 version,
                 digest: head.digest,
@@ -215,7 +222,8 @@ impl Target<'_> {
         }
         let named = latest.filter(|latest| found.iter().all(|known| known.digest != **latest));
         if let Some(digest) = named {
-            let records = records::find(registry, repository, digest, keys).await?;
+            let records =
+                records::find_vouched(registry, repository, digest, keys, &vouched).await?;
             let version = records
                 .iter()
                 .find_map(|one| one.seen.artifact.version.parse().ok());

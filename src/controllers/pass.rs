@@ -1,5 +1,6 @@
 //! One pass over one promotion: the object as it was last written, and what is known about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::context::Context;
 use super::copies::Progress;
 use super::error::{Error, Result, api, within};
 use crate::api::{ArtifactSource, EnvironmentPolicy, Promotion, PromotionStatus};
-use crate::domain::artifact::Repository;
+use crate::domain::artifact::{Digest, Repository};
 use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Observed, Trouble};
 use crate::domain::plan::{Plan, Route};
@@ -230,6 +231,23 @@ impl Pass<'_> {
             .keys
             .public(&self.ctx.client, &self.observed.request.space);
         Ok(within("read the public keys of records", keys).await??)
+    }
+
+    /// The records that the ledger of an environment names for this digest.
+    pub(super) fn in_ledger(
+        &self,
+        environment: &str,
+        artifact: &str,
+        digest: &Digest,
+    ) -> BTreeSet<Digest> {
+        let environment = self.observed.environments.get(environment);
+        let ledger = environment.and_then(|environment| environment.ledger.get(artifact));
+        ledger
+            .iter()
+            .flat_map(|ledger| ledger.current.iter().chain(&ledger.history))
+            .filter(|entry| entry.digest == *digest)
+            .filter_map(|entry| Some(entry.audit.as_ref()?.record.clone()))
+            .collect()
     }
 
     /// What signatures are checked with under this rule.

@@ -95,7 +95,9 @@ async fn find_upstream_record(pass: &mut Pass<'_>) -> Done {
     };
     let registry = pass.source_registry(&route).await?;
     let keys = pass.public_keys().await?;
-    let found = records::find(&registry, route.source(), &digest, &keys).await?;
+    let in_ledger = pass.in_ledger(from, &route.artifact, &digest);
+    let found =
+        records::find_vouched(&registry, route.source(), &digest, &keys, &in_ledger).await?;
     let space = &pass.observed.request.space;
     let version = route.version.as_str();
     Ok(Receipt::UpstreamRecord(record::promoted_into(

@@ -252,7 +252,7 @@ pub const REASONS: &[Reason] = &[
         word: "SigningKeyMissing",
         ends: Ends::Waits,
         meaning: "The key that signs the records of the namespace is gone or malformed, and it had one before.",
-        advice: "Put the Secret back from a backup, or give the namespace a new key: floe platform audit key --new.",
+        advice: "Put the Secret back from a backup that is not older than the last rotation, or give the namespace a new key: floe platform audit key --new.",
     },
     Reason {
         word: "AuditLogUnavailable",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::{Api, Client};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio::time::Instant;
 
 use crate::api::{self, ArtifactSource, WorkloadIdentity};
@@ -16,7 +17,7 @@ use crate::domain::policy::cloud::{CloudAccount, Identity, registry_of};
 use crate::domain::policy::{SignatureRule, TrustKind, TrustRef};
 use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudLogin, TokenSource};
-use crate::effects::registry::{Access, Login, RegistryError, login_for};
+use crate::effects::registry::{Access, Addresses, Login, RegistryError, login_for};
 use crate::effects::signatures::Trust;
 
 /// How long a Secret is believed before it is read again.
@@ -72,7 +73,7 @@ impl<'a> Place<'a> {
     }
 }
 
-type SecretData = BTreeMap<String, ByteString>;
+type SecretData = BTreeMap<String, SecretSlice<u8>>;
 type Annotations = BTreeMap<String, String>;
 /// What was read a moment ago, by namespace and name.
 type Read<T> = Mutex<BTreeMap<(String, String), (Instant, T)>>;
@@ -81,6 +82,7 @@ type Read<T> = Mutex<BTreeMap<(String, String), (Instant, T)>>;
 pub struct Credentials {
     cloud: Arc<Cloud>,
     lends_own_identity: bool,
+    addresses: Addresses,
     secrets: Read<SecretData>,
     accounts: Read<Annotations>,
     logins: Mutex<BTreeMap<String, (Instant, Arc<CloudLogin>)>>,
@@ -92,10 +94,17 @@ impl Credentials {
         Self {
             cloud: Arc::new(cloud),
             lends_own_identity,
+            addresses: Addresses::default(),
             secrets: Mutex::default(),
             accounts: Mutex::default(),
             logins: Mutex::default(),
         }
+    }
+
+    /// The same, for registries whose addresses are such.
+    #[must_use]
+    pub fn reaching(self, addresses: Addresses) -> Self {
+        Self { addresses, ..self }
     }
 
     /// Access to the registry of a place, with the Secrets and identities that the policy of this namespace
@@ -111,9 +120,10 @@ impl Credentials {
     ) -> Result<Access, NoAccess> {
         let mut access = Access::to(place.repository);
         access.plain_http = place.plain_http;
+        access.addresses = self.addresses.clone();
         if let Some(name) = place.credentials.and_then(|one| one.secret_name.as_ref()) {
             let payload = self.value(client, namespace, name, DOCKER_CONFIG).await?;
-            let login = login_for(&payload, place.repository).map_err(|why| {
+            let login = login_for(payload.expose_secret(), place.repository).map_err(|why| {
                 NoAccess::Missing(format!("Secret '{name}' in namespace '{namespace}': {why}"))
             })?;
             access.credentials = Some(login);
@@ -129,7 +139,8 @@ impl Credentials {
             access.credentials = Some(Login::renewed(login));
         }
         if let Some(name) = place.ca_secret_name {
-            access.ca_pem = Some(self.value(client, namespace, name, CA).await?);
+            let authority = self.value(client, namespace, name, CA).await?;
+            access.ca_pem = Some(authority.expose_secret().to_vec());
         }
         Ok(access)
     }
@@ -148,7 +159,10 @@ impl Credentials {
         for source in Trust::sources(rule) {
             let TrustRef { kind, name, key } = source;
             let bytes = match kind {
-                TrustKind::Secret => self.value(client, namespace, name, key).await?,
+                TrustKind::Secret => {
+                    let value = self.value(client, namespace, name, key).await?;
+                    value.expose_secret().to_vec()
+                }
                 TrustKind::ConfigMap => of_config_map(client, namespace, name, key).await?,
             };
             read.insert(source.clone(), bytes);
@@ -294,9 +308,9 @@ impl Credentials {
         namespace: &str,
         name: &str,
         key: &str,
-    ) -> Result<Vec<u8>, NoAccess> {
+    ) -> Result<SecretSlice<u8>, NoAccess> {
         let data = self.data(client, namespace, name).await?;
-        data.get(key).map(|value| value.0.clone()).ok_or_else(|| {
+        data.get(key).cloned().ok_or_else(|| {
             NoAccess::Missing(format!(
                 "Secret '{name}' in namespace '{namespace}' has no key '{key}'"
             ))
@@ -325,7 +339,10 @@ impl Credentials {
                 "there is no Secret '{name}' in namespace '{namespace}'"
             )));
         };
-        let data = secret.data.unwrap_or_default();
+        let data = secret.data.unwrap_or_default().into_iter();
+        let data: SecretData = data
+            .map(|(key, ByteString(value))| (key, SecretSlice::from(value)))
+            .collect();
         keep(&self.secrets, namespace, name, data.clone());
         Ok(data)
     }

@@ -1,12 +1,13 @@
 //! Records in the registry: a signed statement as a blob, in a referrer of the promoted digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::domain::artifact::{Digest, Repository};
+use crate::domain::drift::WantedRecord;
 use crate::domain::record::{
-    BUNDLE_TYPE, Envelope, FoundRecord, KeyRing, Recorded, SigningKey, read,
+    BUNDLE_TYPE, Envelope, FoundRecord, KeyRing, Recorded, Signer, SigningKey, read,
 };
 use crate::effects::registry::{
     Descriptor, ManifestType, RawManifest, Reference, Registry, RegistryError,
@@ -86,34 +87,41 @@ fn referrer(
     RawManifest::new(manifest.to_string().into_bytes(), ManifestType::OciManifest)
 }
 
-/// The records on a digest that one of these keys has signed. What is not a
-/// record of ours is passed over; what cannot be read is an error, never "none".
+/// The records on a digest that one of these keys has signed. What is not a record of ours is passed over, and so is
+/// what a revoked key has signed; what cannot be read is an error, never "none".
 pub async fn find(
     registry: &Registry,
     repository: &Repository,
     subject: &Digest,
     keys: &KeyRing,
 ) -> Result<Vec<FoundRecord>, RegistryError> {
+    find_vouched(registry, repository, subject, keys, &BTreeSet::new()).await
+}
+
+/// The same, with those that a revoked key has signed and that the operator's own ledger names: it wrote or read
+/// them before.
+pub async fn find_vouched(
+    registry: &Registry,
+    repository: &Repository,
+    subject: &Digest,
+    keys: &KeyRing,
+    in_ledger: &BTreeSet<Digest>,
+) -> Result<Vec<FoundRecord>, RegistryError> {
     let mut found: Vec<FoundRecord> = Vec::new();
     let mut referrers: BTreeMap<String, Digest> = BTreeMap::new();
     for entry in registry.referrers(repository, subject).await? {
-        let Some(manifest) = registry
-            .get_manifest(repository, &Reference::from(&entry.digest))
-            .await?
-        else {
+        let Some((_, envelope)) = envelope_in(registry, repository, &entry.digest).await? else {
             continue;
         };
-        let Some(layer) = only_bundle(&manifest) else {
-            continue;
+        let record = envelope.identity();
+        let counts = match keys.judge(&envelope) {
+            Signer::Good(_) => true,
+            Signer::Revoked(_) => in_ledger.contains(&record),
+            Signer::Stranger => false,
         };
-        let bundle = registry.get_blob(repository, &layer).await?;
-        let Ok(envelope) = Envelope::open(&bundle) else {
-            continue;
-        };
-        if keys.signer_of(&envelope).is_none() {
+        if !counts {
             continue;
         }
-        let record = envelope.identity();
         referrers.insert(record.to_string(), entry.digest.clone());
         found.extend(read(envelope.payload(), subject).map(|seen| FoundRecord {
             recorded: Recorded {
@@ -129,6 +137,62 @@ pub async fn find(
         record.recorded.summary = referrers.get(&record.seen.summary).cloned();
     }
     Ok(found)
+}
+
+/// Signs anew those of the ledger's records that a revoked key has signed: the same payload, in a referrer of its own
+/// beside the former one, so that everybody finds a signature that counts. Says how many were written.
+pub async fn sign_again(
+    registry: &Registry,
+    repository: &Repository,
+    ledger: &[WantedRecord],
+    keys: &KeyRing,
+    key: &SigningKey,
+) -> Result<usize, RegistryError> {
+    let mut written = 0;
+    for wanted in ledger {
+        let found = envelope_in(registry, repository, &wanted.record).await?;
+        let Some((manifest, envelope)) = found else {
+            continue;
+        };
+        if !matches!(keys.judge(&envelope), Signer::Revoked(_)) {
+            continue;
+        }
+        let bundle = Envelope::seal(envelope.payload().to_vec(), key).to_bundle(&key.public());
+        let Ok(mut again) = serde_json::from_slice::<Value>(manifest.bytes()) else {
+            continue;
+        };
+        again["layers"] = json!([Descriptor::of(&bundle, BUNDLE_TYPE)]);
+        let again = RawManifest::new(again.to_string().into_bytes(), ManifestType::OciManifest);
+        let listed = registry.referrers(repository, &wanted.subject).await?;
+        if listed.iter().any(|entry| entry.digest == *again.digest()) {
+            continue;
+        }
+        registry.push_blob(repository, bundle).await?;
+        registry
+            .push_referrer(repository, &again, &wanted.subject)
+            .await?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+/// A referrer and the envelope in it, when it holds one.
+async fn envelope_in(
+    registry: &Registry,
+    repository: &Repository,
+    referrer: &Digest,
+) -> Result<Option<(RawManifest, Envelope)>, RegistryError> {
+    let reference = Reference::from(referrer);
+    let Some(manifest) = registry.get_manifest(repository, &reference).await? else {
+        return Ok(None);
+    };
+    let Some(layer) = only_bundle(&manifest) else {
+        return Ok(None);
+    };
+    let bundle = registry.get_blob(repository, &layer).await?;
+    Ok(Envelope::open(&bundle)
+        .ok()
+        .map(|envelope| (manifest, envelope)))
 }
 
 /// The one layer of a referrer that holds a bundle of a size that is worth reading.

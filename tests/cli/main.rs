@@ -14,6 +14,8 @@ mod double;
 #[cfg(test)]
 mod gc;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod look;
 #[cfg(test)]
 mod promote;

@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests measure time limits")]
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod blobs;

@@ -54,6 +54,38 @@ const IMPURE_STD: &[&str] = &["fs", "net", "env", "process", "thread", "io"];
 const UNSTEADY: &[&str] = &["HashMap", "HashSet", "Instant", "SystemTime"];
 const PRINTERS: &[&str] = &["println", "print", "eprintln", "eprint", "dbg"];
 
+/// How the name of a field ends that holds a credential.
+const CREDENTIALS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "identitytoken",
+    "registrytoken",
+    "credential",
+    "credentials",
+    "auth",
+    "authorization",
+    "bearer",
+    "cookie",
+    "private_key",
+    "signing_key",
+    "access_key",
+    "api_key",
+    "apikey",
+    "webhook",
+    "webhook_url",
+];
+/// Fields that hold the name of a Secret, which is none.
+const NAMES_OF_SECRETS: &[&str] = &["credentials_secret", "ca_secret"];
+/// Types that can be printed.
+const PRINTABLE: &[&str] = &["String", "str", "u8", "ByteString", "Bytes", "Value", "Url"];
+/// Types that print nothing of what they hold.
+const SECRET_TYPES: &[&str] = &["SecretString", "SecretSlice", "SecretBox", "SecretData"];
+
 /// What this file must not do, a sentence each.
 pub(crate) fn violations(path: &str, source: &str) -> Vec<String> {
     let layer = layer_of(path);
@@ -249,6 +281,25 @@ impl Reader<'_> {
         }
     }
 
+    /// A field whose name says that it holds a credential has a type that prints none.
+    fn field_said(&mut self, name: &str, ty: &syn::Type) {
+        if NAMES_OF_SECRETS.contains(&name) {
+            return;
+        }
+        let is_credential = CREDENTIALS.iter().any(|word| {
+            let rest = name.strip_suffix(word);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+        });
+        let mut words = Words::default();
+        words.visit_type(ty);
+        let has = |known: &[&str]| words.0.iter().any(|word| known.contains(&word.as_str()));
+        if is_credential && has(PRINTABLE) && !has(SECRET_TYPES) {
+            self.say(&format!(
+                "'{name}' could be printed: make it a SecretString"
+            ));
+        }
+    }
+
     fn asynchronous(&mut self) {
         if self.is_pure() {
             self.say("async is for effects and controllers");
@@ -338,6 +389,17 @@ impl Reader<'_> {
     }
 }
 
+/// The names in a type.
+#[derive(Default)]
+struct Words(Vec<String>);
+
+impl<'ast> Visit<'ast> for Words {
+    fn visit_path_segment(&mut self, segment: &'ast syn::PathSegment) {
+        self.0.push(segment.ident.to_string());
+        visit::visit_path_segment(self, segment);
+    }
+}
+
 impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item(&mut self, item: &'ast syn::Item) {
         let attributes = match item {
@@ -350,6 +412,20 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         if !only_for_tests(attributes) {
             visit::visit_item(self, item);
         }
+    }
+
+    fn visit_field(&mut self, field: &'ast syn::Field) {
+        if let Some(name) = &field.ident {
+            self.field_said(&name.to_string(), &field.ty);
+        }
+        visit::visit_field(self, field);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if call.method == "expose_secret" && self.layer.as_deref() != Some("effects") {
+            self.say("only effects may look at a secret");
+        }
+        visit::visit_expr_method_call(self, call);
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use crate::cli::args::duration;
 
@@ -73,27 +73,47 @@ pub(in crate::cli) enum AuditVerb {
     Key(AuditKeyArguments),
 }
 
-/// Show the keys that sign the records of a namespace, the current one first.
+/// Show the keys that sign the records of a namespace, the active one first; replace or revoke one.
 ///
-/// Public keys are public: everybody who has a login at the cluster may read them. With the PEM anybody can
-/// check a record, without floe and without the cluster.
+/// Active: it signs now. Retired: another one has replaced it, and what it has signed counts. Revoked: nothing counts
+/// that it has signed. Public keys are public: everybody who has a login at the cluster may read them. With the PEM
+/// anybody can check a record, without floe and without the cluster.
+///
+/// Changes take the right to read, create and change Secrets, and to change the ConfigMap floe-record-keys, in the
+/// operator's namespace. The operator takes a new key within a minute. A change that was interrupted goes on when the
+/// same command is given again; promotions go on meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   floe platform audit key
   floe platform audit key --pem > floe.pub
   cosign verify-attestation --key floe.pub --insecure-ignore-tlog \\
-    --type https://floe.dev/promotion/v1/prod registry.example/team/app@sha256:...")]
+    --type https://floe.dev/promotion/v1/prod registry.example/team/app@sha256:...
+  floe platform audit key --rotate
+  floe platform audit key --revoke sha256:1b2c... --reason 'the backup was stolen'")]
+#[command(group(ArgGroup::new("change").args(["new", "rotate", "revoke"])))]
 pub(in crate::cli) struct AuditKeyArguments {
     #[command(flatten)]
     pub(in crate::cli) keys: KeysArguments,
-    /// Print the current key alone, in PEM.
-    #[arg(long, conflicts_with = "new")]
+    /// Print keys in PEM: all whose signatures count, the active one first. cosign takes the first of a file.
+    #[arg(long, conflicts_with = "change")]
     pub(in crate::cli) pem: bool,
-    /// Make a new key, when the Secret with the current one is lost. What the lost one has signed stays
-    /// proven. It takes the right to create Secrets in the operator's namespace.
+    /// Show this key only. The first digits are enough.
+    #[arg(long, value_name = "KEY-ID", conflicts_with = "change")]
+    pub(in crate::cli) id: Option<String>,
+    /// Make a new key, when the Secret with the active one is lost. What the lost one has signed still counts.
     #[arg(long)]
     pub(in crate::cli) new: bool,
+    /// Replace the active key. It signs a statement that names the new one, and its private half is deleted.
+    #[arg(long)]
+    pub(in crate::cli) rotate: bool,
+    /// Revoke a key: what it has signed counts for nothing any more. The active one is replaced at the same time. The
+    /// operator signs the records that its ledgers name anew. The first digits are enough.
+    #[arg(long, value_name = "KEY-ID", requires = "reason")]
+    pub(in crate::cli) revoke: Option<String>,
+    /// Why it is revoked; everybody can read it.
+    #[arg(long, requires = "revoke")]
+    pub(in crate::cli) reason: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArguments,
 }

@@ -16,8 +16,9 @@ use super::args::{ClusterArguments, KeysArguments};
 use super::failure::{Failure, Result, causes};
 use crate::api::{Abort, EnvironmentPolicy, Promotion, REQUESTER_POLICY};
 use crate::cli::{ExitCode, output};
+use crate::domain::artifact::Digest;
 use crate::domain::record::KeyRing;
-use crate::effects::keys::{self, Keys};
+use crate::effects::keys::{self, Changed, Keys, NoKey};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -95,10 +96,36 @@ impl Space {
 
     /// Gives this namespace a new key for its records.
     pub(super) async fn new_key(&self, keys: &KeysArguments) -> Result<KeyRing> {
+        let renewing = keys::renew(&self.client, &keys.operator_namespace, &self.namespace);
+        self.changed_keys("make", Box::pin(renewing)).await
+    }
+
+    /// Replaces the key of this namespace.
+    pub(super) async fn rotate_key(&self, keys: &KeysArguments) -> Result<Changed> {
+        let rotating = keys::rotate(&self.client, &keys.operator_namespace, &self.namespace);
+        self.changed_keys("replace", Box::pin(rotating)).await
+    }
+
+    /// Revokes a key of this namespace.
+    pub(super) async fn revoke_key(
+        &self,
+        keys: &KeysArguments,
+        id: &Digest,
+        reason: &str,
+    ) -> Result<Changed> {
+        let namespace = &keys.operator_namespace;
+        let revoking = keys::revoke(&self.client, namespace, &self.namespace, id, reason);
+        self.changed_keys("revoke", Box::pin(revoking)).await
+    }
+
+    async fn changed_keys<T>(
+        &self,
+        action: &'static str,
+        changing: impl Future<Output = std::result::Result<T, NoKey>>,
+    ) -> Result<T> {
         let object = self.keys_object();
-        let making = keys::renew(&self.client, &keys.operator_namespace, &self.namespace);
-        let made = self.limited("make", &object, making).await?;
-        made.map_err(|none| Failure::no_key("make", &object, none))
+        let changed = self.limited(action, &object, changing).await?;
+        changed.map_err(|none| Failure::no_key(action, &object, none))
     }
 
     fn keys_object(&self) -> String {

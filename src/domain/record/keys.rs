@@ -13,12 +13,10 @@ use p256::pkcs8::{
     LineEnding,
 };
 
-use super::envelope::Envelope;
 use crate::domain::artifact::Digest;
 
-const PEM_END: &str = "-----END PUBLIC KEY-----";
-
 /// Signs records. It has no `Debug` and no `Display`: nothing prints it.
+#[derive(Clone)]
 pub struct SigningKey(p256::ecdsa::SigningKey);
 
 /// Checks records.
@@ -117,40 +115,12 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The public keys of a namespace, the current one first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyRing(Vec<PublicKey>);
-
-impl KeyRing {
-    /// Reads keys that stand one after the other in PEM.
-    ///
-    /// # Errors
-    /// One of them is no key.
-    pub fn from_pem(pem: &str) -> Result<Self, NotAKey> {
-        pem.split_inclusive(PEM_END)
-            .filter(|block| !block.trim().is_empty())
-            .map(|block| PublicKey::from_pem(block.trim_start()))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-
-    /// The keys, the current one first.
-    pub fn keys(&self) -> &[PublicKey] {
-        &self.0
-    }
-
-    /// The key that has signed this envelope; `None` = none of these.
-    pub fn signer_of(&self, envelope: &Envelope) -> Option<&PublicKey> {
-        self.0.iter().find(|key| envelope.signed_by(key))
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
     /// A key that everybody knows.
-    fn known(byte: u8) -> SigningKey {
+    pub(crate) fn known(byte: u8) -> SigningKey {
         SigningKey(p256::ecdsa::SigningKey::from_slice(&[byte; 32]).unwrap())
     }
 
@@ -184,23 +154,6 @@ pub(super) mod tests {
             assert_eq!(refused, "it is not a public ECDSA P-256 key in PEM");
         }
         assert!(SigningKey::from_pem(&key().public().to_pem()).is_err());
-    }
-
-    #[test]
-    fn a_ring_knows_who_has_signed() {
-        let pem = format!(
-            "{}{}",
-            key().public().to_pem(),
-            other_key().public().to_pem()
-        );
-        let ring = KeyRing::from_pem(&pem).unwrap();
-        assert_eq!(ring.keys(), [key().public(), other_key().public()]);
-        let envelope = Envelope::seal(b"{}".to_vec(), &other_key());
-        assert_eq!(ring.signer_of(&envelope), Some(&other_key().public()));
-        let envelope = Envelope::seal(b"{}".to_vec(), &known(9));
-        assert_eq!(ring.signer_of(&envelope), None);
-        assert_eq!(KeyRing::from_pem("\n"), Ok(KeyRing::default()));
-        assert!(KeyRing::from_pem(&format!("{pem}more")).is_err());
     }
 
     #[test]

@@ -5,7 +5,9 @@
 
 mod chain;
 mod envelope;
+mod key_statement;
 mod keys;
+mod ring;
 mod statement;
 mod vsa;
 
@@ -24,7 +26,11 @@ use crate::api::{
 };
 pub use chain::{FoundRecord, Recorded, next_sequence};
 pub use envelope::{BUNDLE_TYPE, Envelope, NotAnEnvelope, STATEMENT_TYPE};
-pub use keys::{KeyRing, NotAKey, PublicKey, SigningKey};
+pub use key_statement::{
+    KeyStatement, REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, rotation_without_former,
+};
+pub use keys::{NotAKey, PublicKey, SigningKey};
+pub use ring::{BadRing, KeyRing, KeyState, KeyUse, RingKey, Signer};
 pub use statement::{
     Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,
 };

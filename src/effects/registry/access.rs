@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use super::addresses::Addresses;
 use super::error::Problem;
 use crate::domain::artifact::Repository;
 
@@ -134,6 +135,8 @@ pub struct Access {
     /// Hosts (without port) whose token service may get the credentials, besides the registry
     /// host itself and the pairs that are known by name (Docker Hub, gitlab.com).
     pub token_hosts: Vec<String>,
+    /// What an address must be to be spoken to: of the registry, its token service and its storage.
+    pub addresses: Addresses,
     /// Time limits and sizes.
     pub limits: Limits,
 }
@@ -147,6 +150,7 @@ impl Access {
             ca_pem: None,
             plain_http: false,
             token_hosts: Vec::new(),
+            addresses: Addresses::default(),
             limits: Limits::default(),
         }
     }
@@ -160,6 +164,7 @@ impl Access {
             ca_pem,
             plain_http,
             token_hosts,
+            addresses,
             limits,
         } = self;
         let mut hash = Sha256::new();
@@ -179,6 +184,7 @@ impl Access {
         for host in token_hosts {
             part(host.as_bytes());
         }
+        part(addresses.fingerprint().as_bytes());
         part(format!("{limits:?}").as_bytes());
         hash.finalize().into()
     }

@@ -238,7 +238,7 @@ impl Inner {
     }
 
     fn check_realm(&self, realm: &Url) -> Result<(), Problem> {
-        guard::check(realm, self.plain_http)
+        guard::check(realm, self.plain_http, &self.addresses)
             .map_err(|why| Problem::unreadable(format!("its token service {why}")))?;
         let registry_host = self.base.host_str().unwrap_or_default();
         let realm_host = realm.host_str().unwrap_or_default();

@@ -179,7 +179,7 @@ impl Registry {
     ) -> Result<Response, Problem> {
         for _ in 0..MOST_REDIRECTS {
             url = location(&url, &response)?;
-            guard::check(&url, self.inner.plain_http).map_err(|why| {
+            guard::check(&url, self.inner.plain_http, &self.inner.addresses).map_err(|why| {
                 Problem::unreadable(format!("it sends us for the blob to an address: {why}"))
             })?;
             let request = Request::new(Method::GET, url.clone());

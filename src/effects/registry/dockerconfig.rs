@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::access::Login;
@@ -44,11 +45,11 @@ struct DockerConfig {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "lowercase")]
 struct Entry {
-    auth: Option<String>,
-    username: Option<String>,
-    password: Option<String>,
-    identitytoken: Option<String>,
-    registrytoken: Option<String>,
+    auth: Option<SecretString>,
+    username: Option<SecretString>,
+    password: Option<SecretString>,
+    identitytoken: Option<SecretString>,
+    registrytoken: Option<SecretString>,
 }
 
 /// How well a key fits: length of its path, then whether the host is written out, then its length.
@@ -125,8 +126,9 @@ fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
 }
 
 /// Text that says something.
-fn filled(text: Option<&String>) -> Option<&str> {
-    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+fn filled(text: Option<&SecretString>) -> Option<&str> {
+    text.map(|text| text.expose_secret().trim())
+        .filter(|text| !text.is_empty())
 }
 
 /// As docker reads an entry: a token before a password, and `auth` before `username` and `password`.
@@ -142,7 +144,8 @@ fn login_of(entry: &Entry) -> Result<Login, &'static str> {
         Some(auth) => Some(decoded(auth)?),
         None => match (filled(username.as_ref()), password) {
             (Some(username), password) => {
-                Some((username.to_owned(), password.clone().unwrap_or_default()))
+                let password = password.as_ref().map(ExposeSecret::expose_secret);
+                Some((username.to_owned(), password.unwrap_or_default().to_owned()))
             }
             (None, _) => None,
         },
@@ -215,8 +218,6 @@ fn canonical_host(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::{ExposeSecret as _, SecretString};
-
     use super::super::access::Kind;
     use super::*;
 

@@ -19,6 +19,7 @@
 //! 201 without Location; what would remain of it is the type of a reference, which we have.
 
 mod access;
+mod addresses;
 mod answer;
 mod auth;
 mod blobs;
@@ -49,6 +50,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Url};
 use tokio::time::Instant;
 
 pub use access::{Access, Limits, Login, LoginSource};
+pub use addresses::{Addresses, Network};
 pub use cache::ManifestCache;
 pub use copy::{
     CopiedItem, CopyOptions, CopyReport, Item, ItemKind, Missing, Outcome, Place, Tree, copy_graph,
@@ -90,6 +92,7 @@ struct Inner {
     login: Option<Login>,
     plain_http: bool,
     token_hosts: Vec<String>,
+    addresses: Addresses,
     limits: Limits,
     tokens: Tokens,
     shared: Arc<Shared>,
@@ -110,7 +113,8 @@ impl Registry {
         let scheme = if access.plain_http { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{}/", api_host(&access.host)))
             .map_err(|_| error(P::unreadable("that is not a host")))?;
-        guard::check(&base, access.plain_http).map_err(|why| error(P::unreadable(why)))?;
+        guard::check(&base, access.plain_http, &access.addresses)
+            .map_err(|why| error(P::unreadable(why)))?;
         let http = client(access).map_err(error)?;
         let Access {
             host,
@@ -118,6 +122,7 @@ impl Registry {
             ca_pem: _,
             plain_http,
             token_hosts,
+            addresses,
             limits,
         } = access.clone();
         let inner = Inner {
@@ -129,6 +134,7 @@ impl Registry {
             login: credentials,
             plain_http,
             token_hosts,
+            addresses,
             limits,
             tokens: Tokens::default(),
             shared,
@@ -215,19 +221,19 @@ impl Inner {
         if let Some(client) = self.secure.get() {
             return Ok(client);
         }
-        let client = built(builder(&self.limits))?;
+        let client = built(builder(&self.limits, &self.addresses))?;
         Ok(self.secure.get_or_init(|| client))
     }
 }
 
-fn builder(limits: &Limits) -> ClientBuilder {
+fn builder(limits: &Limits, addresses: &Addresses) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("floe/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(limits.connect)
         .pool_idle_timeout(IDLE)
-        .dns_resolver(guard::GuardedResolver)
+        .dns_resolver(guard::GuardedResolver::new(addresses.clone()))
 }
 
 /// Whether certificates are read at once. Without TLS they are not, until something needs them:
@@ -237,7 +243,7 @@ fn trusts(access: &Access) -> bool {
 }
 
 fn client(access: &Access) -> Result<Client, P> {
-    let mut builder = builder(&access.limits);
+    let mut builder = builder(&access.limits, &access.addresses);
     if !trusts(access) {
         return built(builder.tls_certs_only([]));
     }

@@ -122,6 +122,7 @@ impl RegistryDouble {
             ca_pem: self.ca_pem.clone().map(String::into_bytes),
             plain_http: !options.tls,
             token_hosts: Vec::new(),
+            addresses: floe::effects::registry::Addresses::default(),
             limits: Limits {
                 connect: Duration::from_secs(2),
                 request: Duration::from_secs(2),
