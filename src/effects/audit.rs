@@ -74,7 +74,10 @@ pub async fn verify(
         repository: &chain.repository,
     };
     let mut unknown = Vec::new();
-    if let Err(error) = reader.look(&mut trail, ledger, depth, &mut unknown, each).await {
+    if let Err(error) = reader
+        .look(&mut trail, ledger, depth, &mut unknown, each)
+        .await
+    {
         unknown.push(error);
     }
     if !unknown.is_empty() {
@@ -148,7 +151,9 @@ impl Reader<'_> {
         each: &mut impl FnMut(&Signed, &Recorded),
     ) -> Result<(), RegistryError> {
         while trail.next().is_some() || trail.resume() {
-            let Some(link) = trail.next().cloned() else { break };
+            let Some(link) = trail.next().cloned() else {
+                break;
+            };
             let stored = self.record(&link).await?;
             if let Some(good) = trail.step(&stored) {
                 each(good, &link.recorded);
@@ -206,7 +211,9 @@ impl Reader<'_> {
                         records.extend(found.records);
                         surveyed.insert(digest, found.beside);
                     }
-                    Err(error) if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Unreadable) => {
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Unreadable) =>
+                    {
                         unknown.push(error);
                     }
                     Err(error) => return Err(error),
@@ -225,7 +232,11 @@ impl Reader<'_> {
             beside: Beside::default(),
             records: Vec::new(),
         };
-        let entries = self.source.registry.referrers(self.repository, subject).await?;
+        let entries = self
+            .source
+            .registry
+            .referrers(self.repository, subject)
+            .await?;
         for entry in entries {
             if let Some(record) = trail.read(&entry.digest) {
                 found.beside.records.insert(record.clone());
@@ -235,9 +246,15 @@ impl Reader<'_> {
                 continue;
             };
             if let Some(summary) = signed.summary() {
-                found.beside.summaries.insert(signed.identity.clone(), summary.clone());
+                found
+                    .beside
+                    .summaries
+                    .insert(signed.identity.clone(), summary.clone());
             }
-            if signed.promotion().is_some_and(|content| content.is_of(trail.chain())) {
+            if signed
+                .promotion()
+                .is_some_and(|content| content.is_of(trail.chain()))
+            {
                 found.beside.records.insert(signed.identity.clone());
                 found.records.push((signed, entry.digest));
             }
@@ -252,7 +269,11 @@ impl Reader<'_> {
         let Some(subject) = link.subject.as_ref().filter(|_| !link.is(&stored)) else {
             return Ok(stored);
         };
-        let entries = self.source.registry.referrers(self.repository, subject).await?;
+        let entries = self
+            .source
+            .registry
+            .referrers(self.repository, subject)
+            .await?;
         for entry in entries {
             let copy = self.stored(&entry.digest).await?;
             if link.is(&copy) {
@@ -285,7 +306,9 @@ impl Reader<'_> {
 fn damaged(error: RegistryError) -> Result<Stored, RegistryError> {
     match error.problem() {
         Problem::OtherBytes { why } => Ok(Stored::Damaged(why.clone())),
-        Problem::Refused { status: 404, code, .. } if code == "BLOB_UNKNOWN" => Ok(Stored::Absent),
+        Problem::Refused {
+            status: 404, code, ..
+        } if code == "BLOB_UNKNOWN" => Ok(Stored::Absent),
         Problem::Unsupported { .. } => Ok(Stored::Foreign),
         _ => Err(error),
     }

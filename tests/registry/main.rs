@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests measure time limits")]
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod blobs;
@@ -29,7 +31,10 @@ mod lists;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+#[path = "../support/records.rs"]
 mod records;
+#[cfg(test)]
+mod referrers;
 #[cfg(test)]
 mod signatures;
 #[cfg(test)]

@@ -194,16 +194,22 @@ impl Stored {
         let Ok(envelope) = Envelope::open(bundle) else {
             return Self::Foreign;
         };
-        Self::Signed(Box::new(Signed {
-            identity: envelope.identity(),
-            signer: keys.signer_of(&envelope).map(|key| key.id()),
-            says: says(envelope.payload()),
-            payload: envelope.payload().to_vec(),
-        }))
+        let signer = keys.signer_of(&envelope).map(|key| key.id());
+        Self::Signed(Box::new(Signed::read(envelope.payload().to_vec(), signer)))
     }
 }
 
 impl Signed {
+    /// A statement, and the key that has signed it, when that is one of the namespace.
+    pub fn read(payload: Vec<u8>, signer: Option<Digest>) -> Self {
+        Self {
+            identity: Digest::of(&payload),
+            signer,
+            says: says(&payload),
+            payload,
+        }
+    }
+
     /// The record in it, when it is one that a key of the namespace has signed.
     pub fn promotion(&self) -> Option<&Content> {
         match &self.says {

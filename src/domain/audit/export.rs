@@ -75,22 +75,35 @@ pub fn row(content: &Content, recorded: &Recorded, signed: &Signed) -> [String; 
             .map(|before| before.record.to_string())
             .unwrap_or_default(),
         content.summary.to_string(),
-        signed.signer.as_ref().map(ToString::to_string).unwrap_or_default(),
+        signed
+            .signer
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         content.operator.version.clone(),
     ]
 }
 
 /// A line of CSV (RFC 4180). A cell that a spreadsheet would take for a formula gets an apostrophe before it: reasons
-/// and names come from strangers.
+/// and names come from strangers. Control characters, which could steer a terminal, are replaced.
 pub fn csv_line<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
     let cells: Vec<String> = cells.into_iter().map(cell).collect();
     cells.join(",") + "\r\n"
 }
 
 fn cell(text: &str) -> String {
-    let formula = text.trim_start().starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
-        || text.starts_with(['\t', '\r', '\n']);
-    let guarded = if formula { format!("'{text}") } else { text.to_owned() };
+    let text = text.replace(
+        |c: char| c.is_control() && !matches!(c, '\n' | '\t'),
+        "\u{fffd}",
+    );
+    let formula = text.trim_start().starts_with([
+        '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ]) || text.starts_with(['\t', '\r', '\n']);
+    let guarded = if formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
     if guarded.contains(['"', ',', '\n', '\r']) {
         return format!("\"{}\"", guarded.replace('"', "\"\""));
     }

@@ -25,7 +25,9 @@ pub struct Bad {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// It is gone.
-    #[error("it is gone: neither its manifest is there, nor another copy beside the digest that it is about")]
+    #[error(
+        "it is gone: neither its manifest is there, nor another copy beside the digest that it is about"
+    )]
     Missing,
     /// Its bytes are not those that were stored.
     #[error("its bytes were changed: {0}")]
@@ -86,14 +88,21 @@ impl Problem {
     /// What a person can do.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Missing | Self::Damaged(_) | Self::NotARecord | Self::OtherRecord(_) | Self::Unreached(..) => {
+            Self::Missing
+            | Self::Damaged(_)
+            | Self::NotARecord
+            | Self::OtherRecord(_)
+            | Self::Unreached(..) => {
                 "bring the manifest and its blob back from a backup or a replica of the registry: nobody can make them \
                  again; then find out who may write and delete there"
             }
             Self::UnknownKey => {
                 "compare the keys with `floe platform audit key`; what another key has signed is not proven"
             }
-            Self::Elsewhere { .. } | Self::OtherNumber(_) | Self::NoPrevious | Self::PreviousOfFirst => {
+            Self::Elsewhere { .. }
+            | Self::OtherNumber(_)
+            | Self::NoPrevious
+            | Self::PreviousOfFirst => {
                 "it is signed, so the operator wrote it like this: keep the record and the operator's log, and report it"
             }
             Self::Fork(_) => {
@@ -141,7 +150,9 @@ pub enum Remark {
         sequence: i64,
     },
     /// The record is there, and nobody who asks for the digest's referrers finds it.
-    #[error("record {sequence} is not in the list of what refers to {subject}, so cosign does not find it")]
+    #[error(
+        "record {sequence} is not in the list of what refers to {subject}, so cosign does not find it"
+    )]
     Unlisted {
         /// Number of the record.
         sequence: i64,

@@ -140,7 +140,9 @@ impl Trail {
         let (signed, problem) = judge(&self.chain, &link, stored);
         let content = signed.and_then(content_of);
         if let Some(content) = content {
-            let Recorded { record, referrer, .. } = link.recorded.clone();
+            let Recorded {
+                record, referrer, ..
+            } = link.recorded.clone();
             self.read.insert(referrer, record);
             self.next = self.after(&link, content);
         }
@@ -172,7 +174,10 @@ impl Trail {
 
     /// A record of the chain that lies beside a digest.
     pub fn found(&mut self, signed: &Signed, referrer: &Digest) {
-        let Some(content) = signed.promotion().filter(|content| content.is_of(&self.chain)) else {
+        let Some(content) = signed
+            .promotion()
+            .filter(|content| content.is_of(&self.chain))
+        else {
             return;
         };
         if self.seen.contains(&signed.identity) {
@@ -221,27 +226,42 @@ impl Trail {
                 });
             }
         }
+        let bad = self.bad.iter().map(|bad| bad.sequence).max();
+        let top = newest.max(bad).unwrap_or(0);
         let mut told = BTreeSet::new();
         for listed in &ledger.records {
             let recorded = &listed.recorded;
             let Some(same_number) = self.good.get(&recorded.sequence) else {
-                let known = self.bad.iter().any(|bad| bad.covers(recorded.sequence));
-                if !known && told.insert(recorded.sequence) {
-                    self.bad.push(Bad::differs(recorded, "record", &recorded.record, "none"));
+                // Below the newest one it is missing, which the walk has seen.
+                if recorded.sequence > top && told.insert(recorded.sequence) {
+                    let none = "none";
+                    self.bad
+                        .push(Bad::differs(recorded, "record", &recorded.record, none));
                 }
                 continue;
             };
             let difference = match same_number.get(&recorded.record) {
                 None => {
                     let found: Vec<&str> = same_number.keys().map(Digest::as_str).collect();
-                    Some(Bad::differs(recorded, "record", &recorded.record, &found.join(", ")))
+                    Some(Bad::differs(
+                        recorded,
+                        "record",
+                        &recorded.record,
+                        &found.join(", "),
+                    ))
                 }
-                Some(known) if known.version != listed.version => {
-                    Some(Bad::differs(recorded, "version", &listed.version, &known.version))
-                }
-                Some(known) if known.subject.as_str() != listed.digest => {
-                    Some(Bad::differs(recorded, "digest", &listed.digest, &known.subject))
-                }
+                Some(known) if known.version != listed.version => Some(Bad::differs(
+                    recorded,
+                    "version",
+                    &listed.version,
+                    &known.version,
+                )),
+                Some(known) if known.subject.as_str() != listed.digest => Some(Bad::differs(
+                    recorded,
+                    "digest",
+                    &listed.digest,
+                    &known.subject,
+                )),
                 Some(_) => None,
             };
             if let Some(bad) = difference.filter(|_| told.insert(recorded.sequence)) {
@@ -252,13 +272,21 @@ impl Trail {
 
     /// Compares with what tags name, and with what lies beside the digests that they and the records name. What
     /// latest-* names has a record too.
-    pub fn compare_registry(&mut self, tags: &BTreeMap<Tag, Digest>, beside: &BTreeMap<Digest, Beside>) {
+    pub fn compare_registry(
+        &mut self,
+        tags: &BTreeMap<Tag, Digest>,
+        beside: &BTreeMap<Digest, Beside>,
+    ) {
         let mut remarks = Vec::new();
-        let by_name: BTreeMap<&str, &Digest> =
-            tags.iter().map(|(tag, digest)| (tag.as_str(), digest)).collect();
+        let by_name: BTreeMap<&str, &Digest> = tags
+            .iter()
+            .map(|(tag, digest)| (tag.as_str(), digest))
+            .collect();
         let known = || {
             let all = self.good.iter();
-            all.flat_map(|(number, same)| same.iter().map(|(record, known)| (*number, record, known)))
+            all.flat_map(|(number, same)| {
+                same.iter().map(|(record, known)| (*number, record, known))
+            })
         };
         for (sequence, record, known) in known() {
             let Known { subject, tag, .. } = known;
@@ -270,7 +298,9 @@ impl Trail {
                     expected: subject.clone(),
                 });
             }
-            let Some(beside) = beside.get(subject) else { continue };
+            let Some(beside) = beside.get(subject) else {
+                continue;
+            };
             if !beside.records.contains(record) {
                 let subject = subject.clone();
                 remarks.push(Remark::Unlisted { sequence, subject });
@@ -282,7 +312,10 @@ impl Trail {
                 }
                 Some(summary) => {
                     let resource = format!("{}:{tag}", self.chain.repository);
-                    if summary.subject != subject.as_str() || summary.resource != resource || summary.result != "PASSED" {
+                    if summary.subject != subject.as_str()
+                        || summary.resource != resource
+                        || summary.result != "PASSED"
+                    {
                         remarks.push(Remark::OtherSummary { sequence });
                     }
                 }
@@ -315,7 +348,11 @@ impl Trail {
         Verdict {
             good: i64::try_from(count).unwrap_or(i64::MAX),
             head: self.good.last_key_value().and_then(known),
-            first_at: self.good.first_key_value().and_then(known).map(|(.., at)| at),
+            first_at: self
+                .good
+                .first_key_value()
+                .and_then(known)
+                .map(|(.., at)| at),
             bad: self.bad,
             remarks: self.remarks,
         }
@@ -345,9 +382,9 @@ impl Trail {
 
     fn good_at(&self, number: i64) -> (Option<Digest>, Option<Timestamp>) {
         let mut same_number = self.good.get(&number).into_iter().flatten();
-        same_number
-            .next()
-            .map_or((None, None), |(record, known)| (Some(record.clone()), Some(known.decided_at)))
+        same_number.next().map_or((None, None), |(record, known)| {
+            (Some(record.clone()), Some(known.decided_at))
+        })
     }
 
     /// Different good records with one number; one that is gone and that a later record names counts as good.
@@ -401,7 +438,12 @@ impl Trail {
 }
 
 impl Bad {
-    fn differs(recorded: &Recorded, what: &'static str, ledger: &impl ToString, found: &(impl ToString + ?Sized)) -> Self {
+    fn differs(
+        recorded: &Recorded,
+        what: &'static str,
+        ledger: &impl ToString,
+        found: &(impl ToString + ?Sized),
+    ) -> Self {
         Self {
             sequence: recorded.sequence,
             record: Some(recorded.record.clone()),
@@ -414,11 +456,6 @@ impl Bad {
             decided_at: None,
             named_at: None,
         }
-    }
-
-    /// Whether it says already that there is no good record with this number.
-    fn covers(&self, number: i64) -> bool {
-        self.sequence == number && !matches!(self.problem, Problem::LedgerBehind(_))
     }
 }
 
@@ -453,7 +490,11 @@ fn content_of(signed: &Signed) -> Option<&Content> {
 
 /// What is wrong with what lies there. The statement comes with it when it is the one that was named: what it says
 /// is then proven by the record that names it, whoever has signed it.
-fn judge<'a>(chain: &Chain, link: &Link, stored: &'a Stored) -> (Option<&'a Signed>, Option<Problem>) {
+fn judge<'a>(
+    chain: &Chain,
+    link: &Link,
+    stored: &'a Stored,
+) -> (Option<&'a Signed>, Option<Problem>) {
     let signed = match stored {
         Stored::Absent => return (None, Some(Problem::Missing)),
         Stored::Damaged(why) => return (None, Some(Problem::Damaged(why.clone()))),
@@ -478,15 +519,27 @@ fn misplaced(chain: &Chain, link: &Link, content: &Content) -> Option<Problem> {
     let repository = chain.repository.as_str();
     let about = content.artifact.digest.as_str();
     let version = content.artifact.version.as_str();
+    // What only a ledger says of it is compared later.
+    let named = link.subject.as_ref().filter(|_| link.named_at.is_some());
     let pairs = [
         ("namespace", chain.space.as_str(), content.space.as_str()),
-        ("environment", &chain.environment, &content.target_environment),
+        (
+            "environment",
+            &chain.environment,
+            &content.target_environment,
+        ),
         ("artifact", &chain.artifact, &content.artifact.name),
         ("repository", repository, content.repository.as_str()),
-        ("digest", link.subject.as_ref().map_or(about, Digest::as_str), about),
-        ("version", link.version.as_deref().unwrap_or(version), version),
+        ("digest", named.map_or(about, Digest::as_str), about),
+        (
+            "version",
+            link.version.as_deref().unwrap_or(version),
+            version,
+        ),
     ];
-    let differs = pairs.into_iter().find(|(_, expected, found)| expected != found);
+    let differs = pairs
+        .into_iter()
+        .find(|(_, expected, found)| expected != found);
     if let Some((what, expected, found)) = differs {
         return Some(Problem::Elsewhere {
             what,

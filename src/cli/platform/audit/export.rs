@@ -11,14 +11,19 @@ use crate::cli::{ExitCode, output};
 use crate::domain::audit::{COLUMNS, csv_line, row};
 
 /// Runs the command.
-pub(super) async fn run(cluster: &ClusterArguments, arguments: &ExportArguments) -> Result<ExitCode> {
+pub(super) async fn run(
+    cluster: &ClusterArguments,
+    arguments: &ExportArguments,
+) -> Result<ExitCode> {
     let targets = Targets::of(cluster, &arguments.chains).await?;
     let (mut found, code) = rows(&targets, &arguments.chains, &arguments.filter).await?;
     found.sort_by(|one, other| {
         let key = |row: &Row| (row.content.decided_at, row.content.sequence);
-        key(one)
-            .cmp(&key(other))
-            .then_with(|| one.content.target_environment.cmp(&other.content.target_environment))
+        key(one).cmp(&key(other)).then_with(|| {
+            one.content
+                .target_environment
+                .cmp(&other.content.target_environment)
+        })
     });
     let mut text = String::new();
     if arguments.format == ExportFormat::Csv {
@@ -32,7 +37,11 @@ pub(super) async fn run(cluster: &ClusterArguments, arguments: &ExportArguments)
         }
     }
     let written = output::document(&text);
-    Ok(if written == ExitCode::Done { code } else { written })
+    Ok(if written == ExitCode::Done {
+        code
+    } else {
+        written
+    })
 }
 
 fn json_line(cells: [String; COLUMNS.len()], row: &Row) -> String {
@@ -41,7 +50,12 @@ fn json_line(cells: [String; COLUMNS.len()], row: &Row) -> String {
         let value = match name {
             "sequence" => row.content.sequence.into(),
             "policyGeneration" => row.content.policy.generation.into(),
-            "signatureVerified" => row.content.signature.as_ref().map(|signature| signature.verified).into(),
+            "signatureVerified" => row
+                .content
+                .signature
+                .as_ref()
+                .map(|signature| signature.verified)
+                .into(),
             _ if cell.is_empty() => Value::Null,
             _ => cell.into(),
         };

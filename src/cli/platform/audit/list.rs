@@ -39,7 +39,10 @@ struct Listed {
 }
 
 /// Runs the command.
-pub(super) async fn run(cluster: &ClusterArguments, arguments: &AuditListArguments) -> Result<ExitCode> {
+pub(super) async fn run(
+    cluster: &ClusterArguments,
+    arguments: &AuditListArguments,
+) -> Result<ExitCode> {
     let targets = Targets::of(cluster, &arguments.chains).await?;
     let (mut found, code) = rows(&targets, &arguments.chains, &arguments.filter).await?;
     found.sort_by_key(|row| std::cmp::Reverse((row.content.decided_at, row.content.sequence)));
@@ -48,7 +51,11 @@ pub(super) async fn run(cluster: &ClusterArguments, arguments: &AuditListArgumen
         records: found.iter().map(Listed::of).collect(),
     };
     let written = present(&records, arguments.output.format);
-    Ok(if written == ExitCode::Done { code } else { written })
+    Ok(if written == ExitCode::Done {
+        code
+    } else {
+        written
+    })
 }
 
 impl Listed {
@@ -77,13 +84,25 @@ impl Present for Records {
             return "There are no such records.\n".to_owned();
         }
         let mut header = vec![
-            "DECIDED", "ENVIRONMENT", "ARTIFACT", "NUMBER", "VERSION", "RESULT", "BY", "FOR", "RECORD",
+            "DECIDED",
+            "ENVIRONMENT",
+            "ARTIFACT",
+            "NUMBER",
+            "VERSION",
+            "RESULT",
+            "BY",
+            "FOR",
+            "RECORD",
         ];
         if wide {
             header.extend(["DIGEST", "PROMOTION"]);
         }
         let rows = self.records.iter().map(|listed| {
-            let record = if wide { listed.record.clone() } else { short_digest(Some(&listed.record)) };
+            let record = if wide {
+                listed.record.clone()
+            } else {
+                short_digest(Some(&listed.record))
+            };
             let mut row = vec![
                 listed.decided_at.to_string(),
                 listed.environment.clone(),
@@ -104,6 +123,9 @@ impl Present for Records {
     }
 
     fn names(&self) -> Vec<String> {
-        self.records.iter().map(|listed| promotion_name(&listed.promotion)).collect()
+        self.records
+            .iter()
+            .map(|listed| promotion_name(&listed.promotion))
+            .collect()
     }
 }

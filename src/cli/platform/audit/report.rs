@@ -150,7 +150,10 @@ impl ChainReport {
         let first = self.findings.first().map(|finding| &finding.message);
         match self.verdict {
             Word::Verified => None,
-            Word::Broken => Some(format!("{name} is broken: {}", first.cloned().unwrap_or_default())),
+            Word::Broken => Some(format!(
+                "{name} is broken: {}",
+                first.cloned().unwrap_or_default()
+            )),
             Word::Unknown => Some(format!(
                 "{name} is unknown, for not everything could be read: {}; give the command again",
                 self.unknown.first().cloned().unwrap_or_default()
@@ -169,12 +172,18 @@ impl ChainReport {
     }
 
     fn block(&self) -> String {
-        let mut text = format!("\n{}/{} in {}\n", self.environment, self.artifact, self.repository);
+        let mut text = format!(
+            "\n{}/{} in {}\n",
+            self.environment, self.artifact, self.repository
+        );
         for finding in self.findings.iter().take(SHOWN) {
             text.push_str(&finding.block());
         }
         if let Some(more) = self.findings.len().checked_sub(SHOWN + 1) {
-            text.push_str(&format!("  and {} more: -o json shows all of them\n", more + 1));
+            text.push_str(&format!(
+                "  and {} more: -o json shows all of them\n",
+                more + 1
+            ));
         }
         for why in &self.unknown {
             text.push_str(&format!("  unknown: {why}\n"));
@@ -208,7 +217,9 @@ impl Finding {
             lines.push(format!("    decided   {at}"));
         }
         if let Some(at) = self.named_at {
-            lines.push(format!("    since     later than {at}, when the record after it named it"));
+            lines.push(format!(
+                "    since     later than {at}, when the record after it named it"
+            ));
         }
         lines.push(format!("    next      {}", self.advice));
         lines.join("\n") + "\n"
@@ -219,10 +230,14 @@ impl Report {
     /// How the command ends: what is broken comes before what is unknown.
     pub(super) fn code(&self) -> ExitCode {
         let codes: Vec<ExitCode> = self.chains.iter().map(ChainReport::code).collect();
-        [ExitCode::GateFailed, ExitCode::NotAuthorized, ExitCode::Unexpected]
-            .into_iter()
-            .find(|code| codes.contains(code))
-            .unwrap_or(ExitCode::Done)
+        [
+            ExitCode::GateFailed,
+            ExitCode::NotAuthorized,
+            ExitCode::Unexpected,
+        ]
+        .into_iter()
+        .find(|code| codes.contains(code))
+        .unwrap_or(ExitCode::Done)
     }
 }
 
@@ -231,7 +246,13 @@ impl Present for Report {
         if self.chains.is_empty() {
             return format!("Namespace {} has no environments.\n", self.namespace);
         }
-        let digest = |text: &str| if wide { text.to_owned() } else { short_digest(Some(text)) };
+        let digest = |text: &str| {
+            if wide {
+                text.to_owned()
+            } else {
+                short_digest(Some(text))
+            }
+        };
         let rows = self.chains.iter().map(|chain| {
             let newest = chain.newest.as_ref();
             vec![
@@ -239,14 +260,28 @@ impl Present for Report {
                 chain.artifact.clone(),
                 format!("{:?}", chain.verdict),
                 chain.records.to_string(),
-                newest.map_or_else(dash, |newest| format!("#{} {}", newest.sequence, digest(&newest.record))),
+                newest.map_or_else(dash, |newest| {
+                    format!("#{} {}", newest.sequence, digest(&newest.record))
+                }),
                 newest.map_or_else(dash, |newest| newest.decided_at.to_string()),
                 chain.findings.len().to_string(),
             ]
         });
-        let header = ["ENVIRONMENT", "ARTIFACT", "VERDICT", "GOOD RECORDS", "NEWEST", "DECIDED", "FINDINGS"];
+        let header = [
+            "ENVIRONMENT",
+            "ARTIFACT",
+            "VERDICT",
+            "GOOD RECORDS",
+            "NEWEST",
+            "DECIDED",
+            "FINDINGS",
+        ];
         let mut text = table(&header, rows.collect());
-        for chain in self.chains.iter().filter(|chain| chain.verdict != Word::Verified) {
+        for chain in self
+            .chains
+            .iter()
+            .filter(|chain| chain.verdict != Word::Verified)
+        {
             text.push_str(&chain.block());
         }
         text.push_str(&format!("\n{}\n", self.proves));
@@ -254,7 +289,11 @@ impl Present for Report {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.chains.iter().map(|chain| policy_name(&chain.environment)).collect();
+        let mut names: Vec<String> = self
+            .chains
+            .iter()
+            .map(|chain| policy_name(&chain.environment))
+            .collect();
         names.dedup();
         names
     }

@@ -22,10 +22,15 @@ pub(super) struct Row {
 impl FilterArguments {
     fn takes(&self, content: &Content) -> bool {
         let decided: Timestamp = content.decided_at;
-        self.person.as_ref().is_none_or(|person| content.concerns(person))
+        self.person
+            .as_ref()
+            .is_none_or(|person| content.concerns(person))
             && self.since.is_none_or(|since| decided >= since)
             && self.until.is_none_or(|until| decided < until)
-            && self.result.as_ref().is_none_or(|result| content.result.eq_ignore_ascii_case(result))
+            && self
+                .result
+                .as_ref()
+                .is_none_or(|result| content.result.eq_ignore_ascii_case(result))
     }
 }
 

@@ -41,14 +41,26 @@ pub(super) async fn run(cluster: &ClusterArguments, arguments: &ShowArguments) -
         [row] => row,
         [] => {
             return Err(Failure::new(
-                if code == ExitCode::Done { ExitCode::NotPromoted } else { code },
-                format!("there is no genuine record '{}' there; `floe platform audit list` shows all", arguments.record),
+                if code == ExitCode::Done {
+                    ExitCode::NotPromoted
+                } else {
+                    code
+                },
+                format!(
+                    "there is no genuine record '{}' there; `floe platform audit list` shows all",
+                    arguments.record
+                ),
             ));
         }
         several => {
             let places: Vec<String> = several
                 .iter()
-                .map(|row| format!("{}/{}", row.content.target_environment, row.content.artifact.name))
+                .map(|row| {
+                    format!(
+                        "{}/{}",
+                        row.content.target_environment, row.content.artifact.name
+                    )
+                })
                 .collect();
             return Err(Failure::usage(format!(
                 "'{}' is a record in each of {}: name the environment too, and the artifact with --artifact",
@@ -57,17 +69,30 @@ pub(super) async fn run(cluster: &ClusterArguments, arguments: &ShowArguments) -
             )));
         }
     };
-    let statement: Value = serde_json::from_slice(&row.signed.payload)
-        .map_err(|error| Failure::new(ExitCode::Unexpected, format!("the record is no JSON: {error}")))?;
+    let statement: Value = serde_json::from_slice(&row.signed.payload).map_err(|error| {
+        Failure::new(
+            ExitCode::Unexpected,
+            format!("the record is no JSON: {error}"),
+        )
+    })?;
     let shown = Shown {
         record: row.recorded.record.to_string(),
         referrer: format!("{}@{}", row.content.repository, row.recorded.referrer),
-        signed_by: row.signed.signer.as_ref().map(ToString::to_string).unwrap_or_default(),
+        signed_by: row
+            .signed
+            .signer
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         statement,
         content: row.content.clone(),
     };
     let written = present(&shown, arguments.output.format);
-    Ok(if written == ExitCode::Done { code } else { written })
+    Ok(if written == ExitCode::Done {
+        code
+    } else {
+        written
+    })
 }
 
 enum Wanted<'a> {
@@ -91,11 +116,14 @@ fn wanted(text: &str) -> Result<Wanted<'_>> {
 
 impl Wanted<'_> {
     fn is(&self, row: &Row) -> bool {
-        let Row { content, recorded, .. } = row;
+        let Row {
+            content, recorded, ..
+        } = row;
         match self {
             Self::Number(number) => content.sequence == *number,
             Self::Digits(digits) => {
-                recorded.record.hex().starts_with(digits) || recorded.referrer.hex().starts_with(digits)
+                recorded.record.hex().starts_with(digits)
+                    || recorded.referrer.hex().starts_with(digits)
             }
         }
     }
@@ -106,7 +134,13 @@ impl Present for Shown {
         let content = &self.content;
         let mut lines = vec![
             ("Record", self.record.clone()),
-            ("Number", format!("{} of {}/{}", content.sequence, content.target_environment, content.artifact.name)),
+            (
+                "Number",
+                format!(
+                    "{} of {}/{}",
+                    content.sequence, content.target_environment, content.artifact.name
+                ),
+            ),
             ("Namespace", content.space.clone()),
             ("Version", content.artifact.version.clone()),
             ("Digest", content.artifact.digest.to_string()),
@@ -125,7 +159,11 @@ impl Present for Shown {
             lines.extend(value.clone().map(|value| (name, value)));
         }
         if let Some(signature) = &content.signature {
-            let word = if signature.verified { "verified" } else { "none that counts" };
+            let word = if signature.verified {
+                "verified"
+            } else {
+                "none that counts"
+            };
             lines.push(("Signature", word.to_owned()));
         }
         for gate in &content.gates {
@@ -135,9 +173,21 @@ impl Present for Shown {
             }
             lines.push(("Gate", text));
         }
-        lines.push(("Policy", format!("generation {}, {}", content.policy.generation, content.policy.digest)));
+        lines.push((
+            "Policy",
+            format!(
+                "generation {}, {}",
+                content.policy.generation, content.policy.digest
+            ),
+        ));
         lines.push(("Promotion", format!("{} ({})", content.name, content.id)));
-        lines.push(("Operator", format!("{} ({})", content.operator.instance, content.operator.version)));
+        lines.push((
+            "Operator",
+            format!(
+                "{} ({})",
+                content.operator.instance, content.operator.version
+            ),
+        ));
         let before = content.previous.as_ref();
         lines.push((
             "Before it",

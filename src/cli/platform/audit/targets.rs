@@ -6,13 +6,13 @@ use kube::ResourceExt as _;
 
 use super::args::ChainArguments;
 use crate::api::{ArtifactSource, EnvironmentPolicy};
+use crate::cli::ExitCode;
 use crate::cli::platform::args::ClusterArguments;
 use crate::cli::platform::cluster::{Space, connect};
 use crate::cli::platform::failure::{Failure, Result};
 use crate::cli::platform::login::access_to;
 use crate::cli::platform::overview::in_flow_order;
 use crate::cli::platform::request::environment;
-use crate::cli::ExitCode;
 use crate::domain::artifact::Repository;
 use crate::domain::audit::{Chain, Ledger, Problem, Signed};
 use crate::domain::record::{KeyRing, Recorded};
@@ -123,12 +123,16 @@ impl Targets {
         if let Some(why) = known.as_ref().and_then(|ledger| ledger.unreadable.as_ref()) {
             return Err(Failure::new(
                 ExitCode::Unexpected,
-                format!("the ledger of environment '{}' cannot be read: {why}", chain.environment),
+                format!(
+                    "the ledger of environment '{}' cannot be read: {why}",
+                    chain.environment
+                ),
             ));
         }
         let (ca, folder) = (&arguments.registry.ca, &arguments.registry.docker_config);
         let repository = &chain.repository;
-        let mut access = access_to(repository, *plain_http, ca.as_deref(), folder.as_deref()).await?;
+        let mut access =
+            access_to(repository, *plain_http, ca.as_deref(), folder.as_deref()).await?;
         access.limits = limits();
         let registry = Registry::new(&access)?;
         let source = Source {
@@ -195,7 +199,12 @@ fn of_registry(
 async fn read_keys(files: &[PathBuf]) -> Result<KeyRing> {
     let mut pem = String::new();
     for file in files {
-        let cannot = |why: String| Failure::usage(format!("cannot read the key in '{}': {why}", file.display()));
+        let cannot = |why: String| {
+            Failure::usage(format!(
+                "cannot read the key in '{}': {why}",
+                file.display()
+            ))
+        };
         let text = tokio::fs::read_to_string(file)
             .await
             .map_err(|error| cannot(error.to_string()))?;

@@ -10,7 +10,10 @@ use crate::cli::{ExitCode, output};
 use crate::effects::audit::Depth;
 
 /// Runs the command.
-pub(super) async fn run(cluster: &ClusterArguments, arguments: &VerifyArguments) -> Result<ExitCode> {
+pub(super) async fn run(
+    cluster: &ClusterArguments,
+    arguments: &VerifyArguments,
+) -> Result<ExitCode> {
     let targets = Targets::of(cluster, &arguments.chains).await?;
     let depth = if arguments.chain_only {
         Depth::Chain
@@ -23,7 +26,9 @@ pub(super) async fn run(cluster: &ClusterArguments, arguments: &VerifyArguments)
         proves: proves(targets.has_ledger(), depth).to_owned(),
     };
     for target in &targets.chains {
-        let read = targets.read(target, &arguments.chains, depth, |_, _| ()).await;
+        let read = targets
+            .read(target, &arguments.chains, depth, |_, _| ())
+            .await;
         report.chains.push(match read {
             Ok(verified) => ChainReport::of(&target.chain, &verified),
             Err(failure) => ChainReport::unread(
