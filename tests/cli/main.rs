@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api_server;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 #[expect(
     dead_code,
@@ -19,6 +21,10 @@ mod look;
 mod promote;
 #[cfg(test)]
 mod publish;
+#[cfg(test)]
+#[path = "../support/records.rs"]
+#[expect(dead_code, reason = "the registry's own tests use the rest of it")]
+mod records;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
