@@ -320,7 +320,7 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Abort(index) => {
             if let Some(asked) = world.asked.get_mut(*index) {
-                asked.request.abort.get_or_insert(Abort {
+                asked.request.abort.get_or_insert_with(|| Abort {
                     by: "bob".to_owned(),
                     reason: None,
                 });
@@ -356,7 +356,7 @@ fn pass(
                 action,
                 Action::PinPlan | Action::StartGate(_) | Action::Claim
             );
-            let begun = world.puts.iter().any(|(by, _)| *by == index) || !world.late.is_empty();
+            let begun = world.is_begun(index) || !world.late.is_empty();
             assert!(
                 !begins || begun || matches!(world.stamp, Stamp::InForce { .. }),
                 "{action:?} while nobody can tell who asks"

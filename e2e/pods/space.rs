@@ -36,7 +36,7 @@ pub(crate) async fn in_space<F>(label: &str, test: impl FnOnce(Arc<Space>) -> F)
 where
     F: Future<Output = ()>,
 {
-    run(label, json!({}), test).await;
+    with_labels(label, json!({}), test).await;
 }
 
 /// The same where nobody guards the Jobs and Pods of gates: what floe makes of it when somebody gets at them.
@@ -44,10 +44,10 @@ pub(crate) async fn in_unguarded_space<F>(label: &str, test: impl FnOnce(Arc<Spa
 where
     F: Future<Output = ()>,
 {
-    run(label, json!({ "floe.dev/unguarded": "true" }), test).await;
+    with_labels(label, json!({ "floe.dev/unguarded": "true" }), test).await;
 }
 
-async fn run<F>(label: &str, labels: Value, test: impl FnOnce(Arc<Space>) -> F)
+async fn with_labels<F>(label: &str, labels: Value, test: impl FnOnce(Arc<Space>) -> F)
 where
     F: Future<Output = ()>,
 {

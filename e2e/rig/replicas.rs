@@ -1,8 +1,8 @@
 //! Replicas, and environments with a repository of their own.
 
 use floe::api::{Promotion, ReplicaStatus};
-use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
@@ -199,8 +199,8 @@ pub async fn a_required_replica_that_is_down_for_an_hour_fails_the_promotion(rig
     failing[0].since.0 -= k8s_openapi::jiff::SignedDuration::from_mins(61);
     let patch = Patch::Merge(json!({ "status": { "replicas": failing } }));
     let parameters = PatchParams::default();
-    world
-        .promotions()
+    let by_hand: Api<Promotion> = Api::namespaced(world.hand.clone(), &world.namespace);
+    by_hand
         .patch_status("one", &parameters, &patch)
         .await
         .unwrap();

@@ -300,7 +300,7 @@ impl Floe {
         }
         let kubeconfig = world.folder.join(format!(
             "kubeconfig-of-{}",
-            person.unwrap_or(identity.user())
+            person.unwrap_or_else(|| identity.user())
         ));
         std::fs::write(&kubeconfig, content.to_string()).expect("write a file");
         Self {

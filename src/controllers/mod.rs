@@ -120,7 +120,7 @@ async fn lead(
     stop: CancellationToken,
 ) -> Result<(), Ended> {
     if !options.leader_election {
-        return work(client, options, metrics, readiness, stop).await;
+        return Box::pin(work(client, options, metrics, readiness, stop)).await;
     }
     let mut candidate = Candidate::new(
         client.clone(),
@@ -138,7 +138,7 @@ async fn lead(
     let done = tokio::select! {
         // Losing the Lease ends the process at once: a pass that goes on could write beside the new leader.
         lost = candidate.keep() => return Err(lost.into()),
-        done = work(client, options, metrics, readiness, stop) => done,
+        done = Box::pin(work(client, options, metrics, readiness, stop)) => done,
     };
     candidate.release().await;
     done

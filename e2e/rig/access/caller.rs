@@ -123,9 +123,11 @@ impl Caller {
             "operator" => (Identity::Operator.user().to_owned(), None),
             "node" => ("system:node:rig".to_owned(), Some("system:nodes")),
             "scheduler" => ("system:kube-scheduler".to_owned(), None),
-            "job-controller" | "namespace-controller" | "pod-garbage-collector" => {
-                (controller(who), None)
-            }
+            "cronjob-controller"
+            | "job-controller"
+            | "namespace-controller"
+            | "pod-garbage-collector"
+            | "replicaset-controller" => (controller(who), None),
             "ttl-controller" => (controller("ttl-after-finished-controller"), None),
             "garbage-collector" => (controller("generic-garbage-collector"), None),
             person => (person.to_owned(), None),

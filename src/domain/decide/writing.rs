@@ -25,7 +25,9 @@ pub(super) fn writing(
     let Some(ledger) = environment.ledger.get(&plan.route.artifact) else {
         return ledger_missing(&environment.name, Stage::Writing, now);
     };
-    if let Some(refused) = refused_at_target(plan, ledger, observed, Stage::Writing) {
+    if !put_by_us(plan, ledger, observed)
+        && let Some(refused) = refused_at_target(plan, ledger, observed, Stage::Writing)
+    {
         return refused;
     }
     if let Some(copy) = copying::copying(plan, environment, observed, now) {
@@ -86,6 +88,14 @@ fn written(plan: &Plan, write: &TagWrite, observed: &Observed, now: Timestamp) -
         (TagWrite::AlreadyThere, Some(OwnRecord::Ours(_) | OwnRecord::Absent))
         | (TagWrite::Written, _) => recording(observed, now),
     }
+}
+
+/// The tag is there, and nobody else has been promoted since the intent was stated: so it is there because of it,
+/// also when the version is the current one, whose tag somebody had deleted.
+fn put_by_us(plan: &Plan, ledger: &Ledger, observed: &Observed) -> bool {
+    let is_there = observed.target == Some(TagState::Names(plan.digest.clone()));
+    let stated = observed.intent.as_ref();
+    is_there && stated.is_some_and(|stated| stated.follows(ledger, &observed.request.uid))
 }
 
 /// The intent in the status is of the policy whose gates have passed, or the tag is written under it, and its

@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn gates(outcomes: &[&str]) -> Vec<crate::api::GateStatus> {
-        let gate = |outcome: &&str| json!({ "name": outcome.to_lowercase(), "type": "Custom", "outcome": outcome, "specHash": "x" });
+        let gate = |outcome: &&str| json!({ "name": outcome.to_lowercase(), "type": "Custom", "outcome": outcome, "specHash": "x", "job": "x" });
         let gates: Value = outcomes.iter().map(gate).collect();
         serde_json::from_value(gates).unwrap()
     }
@@ -158,7 +158,8 @@ mod tests {
         assert_eq!(levels_of(&all), [COMPLIANT, GATES]);
         let warned = made_summary(|status| status.gates = gates(&["Passed", "Warned"]));
         assert_eq!(levels_of(&warned), [COMPLIANT]);
-        let signature = |verified: bool| json!({ "mode": "Warn", "verified": verified, "rule": "r", "count": 1 });
+        let signature =
+            |verified: bool| json!({ "mode": "Warn", "verified": verified, "rule": "r" });
         for (verified, wanted) in [
             (true, vec![COMPLIANT, GATES, SIGNED]),
             (false, vec![COMPLIANT, GATES]),

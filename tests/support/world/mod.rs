@@ -322,6 +322,15 @@ impl World {
         }
     }
 
+    /// The decision is stored, and the first tag names the digest, whoever has put it there.
+    pub(crate) fn is_begun(&self, asked: usize) -> bool {
+        let Asked { plan, intent, .. } = &self.asked[asked];
+        let Some((plan, _)) = plan.as_ref().zip(intent.as_ref()) else {
+            return false;
+        };
+        self.tags.get(plan.route.tag.as_str()) == Some(&plan.digest)
+    }
+
     pub(crate) fn has_record(&self, asked: usize) -> bool {
         let uid = &self.asked[asked].request.uid;
         self.records.iter().any(|record| record.uid == *uid)

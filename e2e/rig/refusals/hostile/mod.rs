@@ -144,7 +144,6 @@ fn jobs_of(policy: &EnvironmentPolicy) -> BTreeMap<String, Value> {
                 credentials_secret: None,
                 cloud_account: None,
                 ca_secret: None,
-                cloud_account: None,
                 plain_http: source.plain_http,
                 operator_image: "floe:1".to_owned(),
                 operator_image_pull_policy: None,
