@@ -3,6 +3,7 @@
 
 pub mod artifact;
 pub mod audit;
+pub mod audit_log;
 pub mod compliance;
 pub mod constraint;
 pub mod decide;

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::records::only_bundle;
 use super::registry::{ErrorKind, Limits, Problem, Reference, Registry, RegistryError};
 use crate::domain::artifact::{Digest, Repository, Tag};
-use crate::domain::audit::{Beside, Chain, Ledger, Link, Signed, Stored, Trail, Verdict};
+use crate::domain::audit::{Beside, Chain, Ledger, Link, Logs, Signed, Stored, Trail, Verdict};
 use crate::domain::names::{latest_tag, version_of_tag};
 use crate::domain::record::{KeyRing, Recorded};
 
@@ -24,6 +24,15 @@ pub struct Source<'a> {
     pub suffix: &'a str,
     /// Suffixes of all environments of the namespace, as far as they are known.
     pub suffixes: &'a [String],
+}
+
+/// What the chain is compared with, besides the registry itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Others<'a> {
+    /// The ledger.
+    pub ledger: Option<&'a Ledger>,
+    /// The operators' audit logs.
+    pub logs: Option<&'a Logs>,
 }
 
 /// How much is read.
@@ -64,10 +73,11 @@ pub fn limits() -> Limits {
 pub async fn verify(
     source: &Source<'_>,
     chain: &Chain,
-    ledger: Option<&Ledger>,
+    beside: &Others<'_>,
     depth: Depth,
     each: &mut impl FnMut(&Signed, &Recorded),
 ) -> Verified {
+    let Others { ledger, logs } = *beside;
     let mut trail = Trail::new(chain.clone());
     let reader = Reader {
         source,
@@ -86,6 +96,9 @@ pub async fn verify(
     }
     if let Some(ledger) = ledger {
         trail.compare_ledger(ledger);
+    }
+    if let Some(logs) = logs {
+        trail.compare_logs(logs);
     }
     Verified {
         verdict: trail.verdict(),

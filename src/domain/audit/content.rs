@@ -130,6 +130,9 @@ pub struct OperatorName {
     pub version: String,
     /// Name of its process.
     pub instance: String,
+    /// Name of its audit log.
+    #[serde(default)]
+    pub log: Option<String>,
 }
 
 /// A policy at one moment.

@@ -7,6 +7,7 @@
 mod content;
 mod export;
 mod ledger;
+mod logs;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -15,5 +16,6 @@ mod trail;
 pub use content::{Chain, Content, GateResult, Says, Signed, Stored, Summary};
 pub use export::{COLUMNS, csv_line, row};
 pub use ledger::{Ledger, LedgerRecord};
+pub use logs::Logs;
 pub use problem::{Bad, Problem, Remark};
 pub use trail::{Beside, Link, Trail, Verdict};

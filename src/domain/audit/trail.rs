@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::content::{Before, Chain, Content, Says, Signed, Stored, Summary};
 use super::ledger::Ledger;
+use super::logs::{Logs, Promoted};
 use super::problem::{Bad, Problem, Remark};
 use crate::domain::artifact::{Digest, Tag};
 use crate::domain::record::Recorded;
@@ -47,6 +48,10 @@ struct Known {
     tag: String,
     summary: Digest,
     decided_at: Timestamp,
+    /// UID of the request.
+    request: String,
+    /// Audit log of the operator that decided.
+    log: Option<String>,
 }
 
 /// What lies beside a digest, as far as it was signed with a key of the namespace.
@@ -163,6 +168,8 @@ impl Trail {
                     tag: content.tag.clone(),
                     summary: content.summary.clone(),
                     decided_at: content.decided_at,
+                    request: content.id.clone(),
+                    log: content.operator.log.clone(),
                 };
                 let same_number = self.good.entry(link.recorded.sequence).or_default();
                 same_number.insert(link.recorded.record, known);
@@ -282,13 +289,7 @@ impl Trail {
             .iter()
             .map(|(tag, digest)| (tag.as_str(), digest))
             .collect();
-        let known = || {
-            let all = self.good.iter();
-            all.flat_map(|(number, same)| {
-                same.iter().map(|(record, known)| (*number, record, known))
-            })
-        };
-        for (sequence, record, known) in known() {
+        for (sequence, record, known) in self.known() {
             let Known { subject, tag, .. } = known;
             if let Some(found) = by_name.get(tag.as_str()).filter(|found| **found != subject) {
                 remarks.push(Remark::TagMoved {
@@ -328,6 +329,99 @@ impl Trail {
             digest: digest.clone(),
         }));
         self.remarks.extend(remarks);
+    }
+
+    /// Compares with the operators' audit logs: what they tell is in the registry, and what is there they tell.
+    pub fn compare_logs(&mut self, logs: &Logs) {
+        let newest = self.good.last_key_value().map_or(0, |(number, _)| *number);
+        let told = logs.of(&self.chain);
+        let mut wrong = Vec::new();
+        for promoted in told.iter().flat_map(|told| &told.promoted) {
+            let Promoted {
+                log,
+                line,
+                version,
+                sequence,
+                ..
+            } = promoted;
+            let found = self.told(promoted);
+            let why = match (found, sequence) {
+                (None, _) => "and there is no good record of that".to_owned(),
+                (Some(number), Some(told)) if number != *told => {
+                    format!("under the number {told}, and its record has {number}")
+                }
+                (Some(_), _) => continue,
+            };
+            let number = sequence.or(found).unwrap_or(newest + 1);
+            if found.is_none() && self.bad.iter().any(|bad| bad.sequence == number) {
+                continue;
+            }
+            wrong.push(Bad {
+                sequence: number,
+                record: promoted
+                    .record
+                    .as_ref()
+                    .and_then(|record| record.parse().ok()),
+                referrer: promoted
+                    .referrer
+                    .as_ref()
+                    .and_then(|referrer| referrer.parse().ok()),
+                problem: Problem::LogDiffers(format!(
+                    "line {line} of the log {log} tells that {version} was promoted, {why}"
+                )),
+                decided_at: None,
+                named_at: Some(promoted.at),
+            });
+        }
+        for (number, record, known) in self.known() {
+            let Some(log) = &known.log else { continue };
+            let Some((from, to)) = logs.spans.get(log) else {
+                continue;
+            };
+            let covered = *from <= known.decided_at && known.decided_at <= *to;
+            let is_told = told.is_some_and(|told| told.requests.contains(&known.request));
+            if covered && !is_told {
+                wrong.push(Bad {
+                    sequence: number,
+                    record: Some(record.clone()),
+                    referrer: None,
+                    problem: Problem::LogDiffers(format!(
+                        "the log {log}, which should tell of it, does not"
+                    )),
+                    decided_at: Some(known.decided_at),
+                    named_at: None,
+                });
+            }
+        }
+        self.bad.extend(wrong);
+    }
+
+    /// The number of the good record that a log tells of.
+    fn told(&self, promoted: &Promoted) -> Option<i64> {
+        let Promoted {
+            record,
+            referrer,
+            request,
+            ..
+        } = promoted;
+        let by_referrer = || {
+            let mut read = self.read.iter();
+            let (_, record) =
+                read.find(|(manifest, _)| Some(manifest.as_str()) == referrer.as_deref())?;
+            Some(record.as_str())
+        };
+        let record = record.as_deref().or_else(by_referrer);
+        let mut known = self.known();
+        let (number, ..) = known.find(|(_, good, known)| match record {
+            Some(record) => good.as_str() == record,
+            None => referrer.is_none() && known.request == *request,
+        })?;
+        Some(number)
+    }
+
+    fn known(&self) -> impl Iterator<Item = (i64, &Digest, &Known)> {
+        let all = self.good.iter();
+        all.flat_map(|(number, same)| same.iter().map(|(record, known)| (*number, record, known)))
     }
 
     /// What came out, when everything was looked at.

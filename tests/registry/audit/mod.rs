@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use floe::domain::artifact::Digest;
 use floe::domain::audit::{Chain, Ledger, LedgerRecord, Problem, Verdict};
 use floe::domain::record::{Envelope, KeyRing, SigningKey};
-use floe::effects::audit::{Depth, Source, Verified, limits, verify};
+use floe::effects::audit::{Depth, Others, Source, Verified, limits, verify};
 use floe::effects::registry::{ManifestType, RawManifest, Registry};
 use serde_json::{Value, json};
 
@@ -115,7 +115,8 @@ impl Rig {
             suffix: "prod",
             suffixes: &["prod".to_owned()],
         };
-        verify(&source, chain, ledger, depth, &mut |_, _| ()).await
+        let others = Others { ledger, logs: None };
+        verify(&source, chain, &others, depth, &mut |_, _| ()).await
     }
 
     async fn verify(&self, ledger: Option<&Ledger>, depth: Depth) -> Verdict {

@@ -39,7 +39,9 @@ Examples:
   floe platform audit verify
   floe platform audit verify prod --artifact platform -o json
   floe platform audit verify prod --artifact platform -n team --key floe.pub \\
-    --repository registry.example/team/platform")]
+    --repository registry.example/team/platform
+  floe platform audit verify prod --log ./audit-logs
+  floe platform audit verify --log ./audit-logs --log-only")]
 pub(in crate::cli) struct VerifyArguments {
     #[command(flatten)]
     pub(in crate::cli) chains: ChainArguments,
@@ -47,6 +49,13 @@ pub(in crate::cli) struct VerifyArguments {
     /// moved tags, summaries and second records with the same number are not looked for.
     #[arg(long)]
     pub(in crate::cli) chain_only: bool,
+    /// File of an operator's audit log, or a folder with such files; can be repeated. The log is checked by itself,
+    /// then records and log against each other: what the log tells is in the registry, and what is there it tells.
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::cli) log: Vec<PathBuf>,
+    /// Check the log alone: ask neither a cluster nor a registry.
+    #[arg(long, requires = "log", conflicts_with_all = ["environments", "repository", "artifact", "chain_only"])]
+    pub(in crate::cli) log_only: bool,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArguments,
 }

@@ -3,6 +3,7 @@
 pub(super) mod args;
 mod export;
 mod list;
+mod logs;
 mod report;
 mod rows;
 mod show;

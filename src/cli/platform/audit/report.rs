@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::logs::LogReport;
 use crate::cli::ExitCode;
 use crate::cli::platform::present::{Present, policy_name, table};
 use crate::cli::platform::words::{dash, short_digest};
@@ -17,8 +18,12 @@ const SHOWN: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) namespace: String,
     pub(super) chains: Vec<ChainReport>,
+    /// The operators' audit logs that were read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) logs: Vec<LogReport>,
     /// What this answer rests on, and what it cannot show.
     pub(super) proves: String,
 }
@@ -229,7 +234,9 @@ impl Finding {
 impl Report {
     /// How the command ends: what is broken comes before what is unknown.
     pub(super) fn code(&self) -> ExitCode {
-        let codes: Vec<ExitCode> = self.chains.iter().map(ChainReport::code).collect();
+        let chains = self.chains.iter().map(ChainReport::code);
+        let logs = self.logs.iter().map(LogReport::code);
+        let codes: Vec<ExitCode> = chains.chain(logs).collect();
         [
             ExitCode::GateFailed,
             ExitCode::NotAuthorized,
@@ -243,7 +250,7 @@ impl Report {
 
 impl Present for Report {
     fn text(&self, wide: bool) -> String {
-        if self.chains.is_empty() {
+        if self.chains.is_empty() && self.logs.is_empty() {
             return format!("Namespace {} has no environments.\n", self.namespace);
         }
         let digest = |text: &str| {
@@ -276,13 +283,19 @@ impl Present for Report {
             "DECIDED",
             "FINDINGS",
         ];
-        let mut text = table(&header, rows.collect());
+        let mut text = String::new();
+        if !self.chains.is_empty() {
+            text = table(&header, rows.collect());
+        }
         for chain in self
             .chains
             .iter()
             .filter(|chain| chain.verdict != Word::Verified)
         {
             text.push_str(&chain.block());
+        }
+        for log in &self.logs {
+            text.push_str(&log.block());
         }
         text.push_str(&format!("\n{}\n", self.proves));
         text

@@ -53,7 +53,10 @@ pub(super) async fn rows(
                 });
             }
         };
-        let report = match targets.read(target, arguments, Depth::Chain, each).await {
+        let report = match targets
+            .read(target, arguments, Depth::Chain, None, each)
+            .await
+        {
             Ok(verified) => ChainReport::of(&target.chain, &verified),
             Err(failure) => ChainReport::unread(
                 &target.chain,

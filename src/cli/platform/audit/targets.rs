@@ -14,9 +14,9 @@ use crate::cli::platform::login::access_to;
 use crate::cli::platform::overview::in_flow_order;
 use crate::cli::platform::request::environment;
 use crate::domain::artifact::Repository;
-use crate::domain::audit::{Chain, Ledger, Problem, Signed};
+use crate::domain::audit::{Chain, Ledger, Logs, Problem, Signed};
 use crate::domain::record::{KeyRing, Recorded};
-use crate::effects::audit::{Depth, Source, Verified, limits, verify};
+use crate::effects::audit::{Depth, Others, Source, Verified, limits, verify};
 use crate::effects::registry::Registry;
 
 /// The chains that are asked about.
@@ -111,6 +111,7 @@ impl Targets {
         target: &Target,
         arguments: &ChainArguments,
         depth: Depth,
+        logs: Option<&Logs>,
         mut each: impl FnMut(&Signed, &Recorded),
     ) -> Result<Verified> {
         let Target {
@@ -141,7 +142,17 @@ impl Targets {
             suffix,
             suffixes,
         };
-        let verified = verify(&source, chain, known.as_ref(), depth, &mut each).await;
+        let verified = verify(
+            &source,
+            chain,
+            &Others {
+                ledger: known.as_ref(),
+                logs,
+            },
+            depth,
+            &mut each,
+        )
+        .await;
         let behind = |verified: &Verified| {
             let mut bad = verified.verdict.bad.iter();
             bad.any(|bad| matches!(bad.problem, Problem::LedgerBehind(_)))
@@ -155,7 +166,17 @@ impl Targets {
         if now.is_none() || now == *known {
             return Ok(verified);
         }
-        Ok(verify(&source, chain, now.as_ref(), depth, &mut |_, _| ()).await)
+        Ok(verify(
+            &source,
+            chain,
+            &Others {
+                ledger: now.as_ref(),
+                logs,
+            },
+            depth,
+            &mut |_, _| (),
+        )
+        .await)
     }
 }
 
