@@ -6,6 +6,8 @@ mod api_server;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_logs;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 #[expect(
     dead_code,

@@ -21,6 +21,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) space: &'static str,
     pub(crate) environment: &'static str,
     pub(crate) artifact: &'static str,
+    /// The operator's audit log, when records name it.
+    pub(crate) log: Option<&'static str>,
     pub(crate) made: Vec<Made>,
 }
 
@@ -43,6 +45,7 @@ impl<'a> Writer<'a> {
             space: "space",
             environment: "prod",
             artifact: "platform",
+            log: None,
             made: Vec::new(),
         }
     }
@@ -95,7 +98,7 @@ impl<'a> Writer<'a> {
         };
         let status: PromotionStatus = serde_json::from_value(json!({
             "observedGeneration": 1,
-            "gates": [{"name": "smoke", "type": "Tests", "outcome": "Passed", "message": "12 passed", "specHash": "x"}],
+            "gates": [{"name": "smoke", "type": "Tests", "outcome": "Passed", "message": "12 passed", "specHash": "x", "job": "smoke"}],
         }))
         .unwrap();
         let intent = Intent {
@@ -116,9 +119,15 @@ impl<'a> Writer<'a> {
             replicas: Vec::<PlannedReplica>::new(),
         };
         let request = Request::of(&promotion);
+        let mut record = statement(&request, &plan, &status, &intent);
+        if let Some(log) = self.log {
+            let mut value: serde_json::Value = serde_json::from_slice(&record).unwrap();
+            value["predicate"]["operator"]["log"] = log.into();
+            record = value.to_string().into_bytes();
+        }
         let documents = [
             Document {
-                statement: statement(&request, &plan, &status, &intent),
+                statement: record,
                 predicate_type: predicate_type(environment),
             },
             Document {
