@@ -101,6 +101,7 @@ async fn a_thousand_foreign_referrers_change_nothing_and_too_many_make_it_unknow
         still_whole(&rig).await;
 
         let mut access = rig.double.access();
+        access.limits = floe::effects::registry::Limits::default();
         access.limits.referrers = 1000;
         rig.client = floe::effects::registry::Registry::new(&access).unwrap();
         let verified = rig

@@ -49,6 +49,7 @@ impl Rig {
         let mut access = double.access();
         access.limits.referrers = limits().referrers;
         access.limits.tags = limits().tags;
+        access.limits.pages = limits().pages;
         let client = Registry::new(&access).unwrap();
         let mut rig = Self {
             double,

@@ -192,9 +192,10 @@ async fn another_key_and_another_content_are_found() {
         rig.take_out(&rig.at(6).recorded.referrer.clone());
         let verdict = rig.verify(Some(&rig.whole()), Depth::Everything).await;
         assert_eq!(verdict.bad.first().map(|bad| bad.sequence), Some(6));
-        rig.made[5].recorded.referrer = referrer;
+        let ours = std::mem::replace(&mut rig.made[5].recorded.referrer, referrer);
         let verdict = rig.verify(Some(&rig.whole()), Depth::Everything).await;
         assert_eq!(problems(&verdict), [(6, &Problem::UnknownKey)]);
+        rig.made[5].recorded.referrer = ours;
         rig.restore();
 
         // Somebody else's words under somebody else's key, named by the ledger.

@@ -12,7 +12,12 @@ async fn a_thousand_records_are_verified_with_two_requests_each() {
     for (depth, most) in [(Depth::Chain, 2000), (Depth::Everything, 6002)] {
         let started = Instant::now();
         let verdict = rig.verify(Some(&rig.whole()), depth).await;
-        let requests = rig.double.take_requests().len();
+        // The double lists two tags a page.
+        let requests = rig.double.take_requests();
+        let requests = requests
+            .iter()
+            .filter(|request| !request.contains("/tags/"))
+            .count();
         eprintln!(
             "{depth:?}: 1,000 records in {:?}, {requests} requests",
             started.elapsed()
