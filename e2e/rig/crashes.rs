@@ -71,7 +71,7 @@ pub async fn whoever_follows_latest_finds_the_record_at_every_moment(rig: Rig) {
             world.promote("one", "v1.0.0", "dev").await;
             operator.until_gone(SOON).await;
             let tags = world.repository.tag_map().await;
-            let recorded = !world.repository.referrers(&digest).await.is_empty();
+            let recorded = !world.repository.records(&digest).await.is_empty();
             let (tagged, latest) = (
                 tags.contains_key("v1.0.0-dev"),
                 tags.contains_key("latest-dev"),
@@ -142,7 +142,7 @@ pub async fn a_record_says_what_was_decided_and_not_when_it_was_written(rig: Rig
         .until("one", "ended", seconds(60), crate::world::is_over)
         .await;
     let decided = ended.status.unwrap().intent.unwrap().decided_at;
-    let records = world.repository.referrers(&digest).await;
+    let records = world.repository.records(&digest).await;
     let said: Vec<serde_json::Value> = records
         .iter()
         .map(|record| record.json()["predicate"]["decidedAt"].clone())

@@ -64,7 +64,7 @@ pub async fn a_promotion_that_is_deleted_after_its_first_tag_is_finished_first(r
             "deleted during {key}"
         );
         assert_eq!(
-            world.repository.referrers(&digest).await.len(),
+            world.repository.records(&digest).await.len(),
             1,
             "deleted during {key}"
         );
@@ -106,7 +106,7 @@ pub async fn a_deleted_promotion_whose_operator_died_after_the_first_tag_is_fini
     })
     .await;
     until_gone(&world).await;
-    assert_eq!(world.repository.referrers(&digest).await.len(), 1);
+    assert_eq!(world.repository.records(&digest).await.len(), 1);
     let ledger = world
         .policies()
         .get("dev")

@@ -18,12 +18,7 @@ pub async fn a_record_is_signed_by_the_key_of_its_namespace(rig: Rig) {
     let digest = world.repository.publish("v1.0.0", "first").await;
     world.promote("one", "v1.0.0", "dev").await;
     assert_eq!(reason(&world.ended("one").await), "Promoted");
-    let [record] = world
-        .repository
-        .referrers(&digest)
-        .await
-        .try_into()
-        .unwrap();
+    let [record] = world.repository.records(&digest).await.try_into().unwrap();
     let envelope = record.envelope();
     let ring = ring(&world).await;
     assert_eq!(ring.signer_of(&envelope), ring.keys().first());
@@ -39,7 +34,7 @@ pub async fn a_record_is_signed_by_the_key_of_its_namespace(rig: Rig) {
     assert_eq!(reason(&world.ended("two").await), "Promoted");
     let signed_by: Vec<_> = world
         .repository
-        .referrers(&digest)
+        .records(&digest)
         .await
         .iter()
         .map(|record| ring.signer_of(&record.envelope()).cloned())
@@ -54,12 +49,7 @@ pub async fn a_record_that_a_stranger_has_signed_counts_for_nothing(rig: Rig) {
     world.promote("one", "v1.0.0", "dev").await;
     assert_eq!(reason(&world.ended("one").await), "Promoted");
     // Who can push makes the tag of staging, and the record to go with it, as floe would write it.
-    let [genuine] = world
-        .repository
-        .referrers(&digest)
-        .await
-        .try_into()
-        .unwrap();
+    let [genuine] = world.repository.records(&digest).await.try_into().unwrap();
     let mut statement: Value = genuine.json();
     statement["predicateType"] = json!("https://floe.dev/promotion/v1/staging");
     statement["predicate"]["targetEnvironment"] = json!("staging");
@@ -78,7 +68,7 @@ pub async fn a_record_that_a_stranger_has_signed_counts_for_nothing(rig: Rig) {
         .put_manifest(&name, &media_type, bytes)
         .await;
     world.repository.retag("v1.0.0", "v1.0.0-staging").await;
-    assert_eq!(world.repository.referrers(&digest).await.len(), 2);
+    assert_eq!(world.repository.records(&digest).await.len(), 2);
     world.promote("two", "v1.0.0", "prod").await;
     let waiting = world
         .until("two", "waits", SOON, |promotion| {
@@ -122,7 +112,7 @@ pub async fn a_key_that_was_lost_is_not_made_anew_in_silence(rig: Rig) {
     let after = ring(&world).await;
     let signers: Vec<_> = world
         .repository
-        .referrers(&digest)
+        .records(&digest)
         .await
         .iter()
         .map(|record| {

@@ -130,7 +130,7 @@ pub async fn a_ledger_that_is_lost_in_the_middle_of_the_writes_does_not_end_the_
             "lost after {key}"
         );
         assert_eq!(
-            world.repository.referrers(&digest).await.len(),
+            world.repository.records(&digest).await.len(),
             1,
             "lost after {key}"
         );

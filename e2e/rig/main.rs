@@ -31,6 +31,7 @@ mod world;
 
 mod access;
 mod budgets;
+mod chain;
 mod crash_sweep;
 mod crashes;
 mod deletion;
@@ -115,6 +116,10 @@ fn main() -> std::process::ExitCode {
         refusals::hostile::a_gate_gets_nothing_from_fields_that_it_does_not_have,
         refusals::hostile::a_gate_gets_nothing_from_values_that_a_field_is_not_made_for,
         refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
+        chain::each_record_names_the_one_before_it_and_the_summary_beside_it,
+        chain::a_ledger_from_an_older_copy_takes_what_is_missing_from_the_registry,
+        chain::a_ledger_that_nothing_can_prove_stops_its_chain_until_a_record_is_accepted,
+        chain::a_promotion_that_is_removed_by_force_behind_its_record_keeps_its_place_in_the_chain,
         ledger::a_lost_ledger_is_read_from_the_registry_again,
         ledger::a_ledger_that_is_lost_while_gates_run_does_not_disturb,
         ledger::a_claim_that_nobody_gives_back_any_more_is_given_back,

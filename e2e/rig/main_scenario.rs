@@ -62,7 +62,7 @@ pub async fn a_version_goes_from_dev_to_prod_with_one_digest_and_one_record_each
 
         let records: Vec<_> = world
             .repository
-            .referrers(&digest)
+            .records(&digest)
             .await
             .iter()
             .map(crate::oci::Referrer::json)
@@ -117,7 +117,7 @@ pub async fn applying_a_promotion_again_does_nothing_also_after_it_was_deleted(r
     let first = world.ended("one").await;
     assert_eq!(reason(&first), "Promoted");
     let tags = world.repository.tag_map().await;
-    let records = world.repository.referrers(&digest).await;
+    let records = world.repository.records(&digest).await;
     let policy = world.policies().get("dev").await.unwrap();
 
     alice.run(&apply, &object).await.unwrap();
@@ -152,7 +152,7 @@ pub async fn applying_a_promotion_again_does_nothing_also_after_it_was_deleted(r
             ("Succeeded", "AlreadyPromoted")
         );
         assert_eq!(world.repository.tag_map().await, tags);
-        assert_eq!(world.repository.referrers(&digest).await, records);
+        assert_eq!(world.repository.records(&digest).await, records);
         let ledger = world
             .policies()
             .get("dev")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use floe::domain::record::{BUNDLE_TYPE, Envelope};
+use floe::domain::record::{BUNDLE_TYPE, Envelope, VSA_TYPE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -153,6 +153,16 @@ impl Repository {
             }
         }
         map
+    }
+
+    /// The records of floe among the referrers of a digest: without the summaries beside them.
+    pub async fn records(&self, digest: &str) -> Vec<Referrer> {
+        let mut referrers = self.referrers(digest).await;
+        referrers.retain(|referrer| {
+            let kind = &referrer.manifest["annotations"]["dev.sigstore.bundle.predicateType"];
+            kind != VSA_TYPE
+        });
+        referrers
     }
 
     /// Everything that refers to a digest, by the referrers API or by the fallback tag.

@@ -41,9 +41,9 @@ pub async fn a_replica_gets_the_artifact_its_record_and_its_tags(rig: Rig) {
             both.map(|(tag, digest)| (tag.to_owned(), digest.clone()))
                 .into()
         );
-        let records = world.repository.referrers(&digest).await;
+        let records = world.repository.records(&digest).await;
         assert_eq!(records.len(), 1);
-        assert_eq!(world.second().repository.referrers(&digest).await, records);
+        assert_eq!(world.second().repository.records(&digest).await, records);
         let planned = &records[0].json()["predicate"]["replicas"];
         let expected = json!([{
             "name": NAME, "repository": world.second().reference, "required": required,
@@ -115,7 +115,7 @@ pub async fn a_replica_that_goes_down_in_the_middle_is_brought_up_to_date(rig: R
             assert_eq!(tags["v1.0.0-dev"], digest, "{key}");
             assert_eq!(tags["latest-dev"], digest, "{key}");
             assert_eq!(
-                world.second().repository.referrers(&digest).await.len(),
+                world.second().repository.records(&digest).await.len(),
                 1,
                 "{key}"
             );
@@ -238,7 +238,7 @@ pub async fn a_required_replica_that_fails_behind_the_tag_is_waited_for(rig: Rig
     );
     assert_eq!(world.repository.tag_map().await["latest-dev"], digest);
     assert_eq!(
-        world.repository.referrers(&digest).await.len(),
+        world.repository.records(&digest).await.len(),
         1,
         "one record"
     );
@@ -342,7 +342,7 @@ pub async fn a_signature_has_to_count_at_a_replica_too_where_the_policy_says_so(
     let healed = over(&world, "one").await;
     assert_eq!(replicated(&healed), "True");
     // The signature and the record.
-    assert_eq!(world.second().repository.referrers(&digest).await.len(), 2);
+    assert_eq!(world.second().repository.records(&digest).await.len(), 2);
 }
 
 pub async fn two_promotions_that_copy_the_same_blobs_at_once_both_arrive(rig: Rig) {
@@ -366,7 +366,7 @@ pub async fn two_promotions_that_copy_the_same_blobs_at_once_both_arrive(rig: Ri
             ["latest-dev", "latest-qa", "v1.0.0-dev", "v1.0.0-qa"]
         );
         assert!(tags.values().all(|named| *named == digest));
-        let records = world.second().repository.referrers(&digest).await;
+        let records = world.second().repository.records(&digest).await;
         assert_eq!(records.len(), 2, "{second:?}");
     }
 }
@@ -426,7 +426,7 @@ pub async fn an_environment_with_a_repository_of_its_own_gets_the_artifact_first
         let types: Vec<Value> = world
             .second()
             .repository
-            .referrers(&digest)
+            .records(&digest)
             .await
             .iter()
             .map(|record| record.json()["predicate"]["targetEnvironment"].clone())

@@ -215,7 +215,7 @@ pub async fn a_promotion_that_is_aborted_after_its_first_tag_is_finished(rig: Ri
         world.repository.digest("latest-dev").await,
         Some(digest.clone())
     );
-    assert_eq!(world.repository.referrers(&digest).await.len(), 1);
+    assert_eq!(world.repository.records(&digest).await.len(), 1);
 }
 
 pub async fn for_whom_automation_asks_is_in_the_record(rig: Rig) {
@@ -236,7 +236,7 @@ pub async fn for_whom_automation_asks_is_in_the_record(rig: Rig) {
     assert_eq!(ran.status.code(), Some(0), "{ran:?}");
     let shown = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(shown.contains("admin for github:alice"), "{shown}");
-    let records = world.repository.referrers(&digest).await;
+    let records = world.repository.records(&digest).await;
     let record = &records[0].json()["predicate"];
     assert_eq!(record["requestedBy"], "admin");
     assert_eq!(record["onBehalfOf"], "github:alice");

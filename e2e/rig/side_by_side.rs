@@ -41,7 +41,7 @@ pub async fn many_promotions_at_once_into_one_environment_follow_each_other(rig:
     let mut promoted = 0;
     for (name, digest) in names.iter().zip(&digests) {
         let ended = world.until(name, "ended", seconds(90), is_over).await;
-        let records = world.repository.referrers(digest).await.len();
+        let records = world.repository.records(digest).await.len();
         match reason(&ended).as_str() {
             "Promoted" => {
                 promoted += 1;

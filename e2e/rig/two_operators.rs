@@ -172,7 +172,7 @@ async fn check(world: &World, kill: Option<&(String, Moment)>, lower: &str, high
     );
 
     for (name, digest) in [("lower", lower), ("higher", higher)] {
-        let records = world.repository.referrers(digest).await.len();
+        let records = world.repository.records(digest).await.len();
         let promoted = stage(&promotion(name).await) == "Succeeded";
         assert_eq!(
             records,

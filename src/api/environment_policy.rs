@@ -125,6 +125,12 @@ pub struct ArtifactSource {
         regex(pattern = r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
     )]
     pub repository: String,
+    /// The record that counts as the newest one although what the registry holds does not fit together: by SHA-256
+    /// of what was signed. Only looked at while `status.artifacts[].unproven` is set; it may be taken out after
+    /// that. `floe platform audit repair` fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub accepted_record: Option<String>,
     /// How to log in at the registry. Without it, floe asks anonymously.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
@@ -198,6 +204,7 @@ impl ReplicaSource {
     /// The replica as the place of an artifact: how it is reached, under the artifact's name.
     pub fn as_source(&self, artifact: &str) -> ArtifactSource {
         ArtifactSource {
+            accepted_record: None,
             name: artifact.to_owned(),
             repository: self.repository.clone(),
             credentials: self.credentials.clone(),
@@ -334,6 +341,12 @@ pub struct LedgerArtifact {
     /// The newest record: the head of the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<RecordRef>,
+    /// Why it is not certain what the newest record is, after a ledger was lost or restored: what the registry
+    /// holds does not fit together. Nothing is promoted until that is settled, or the artifact's
+    /// `acceptedRecord` says which record is the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub unproven: Option<String>,
     /// Values that gates measured at the last promotion: what later ones are compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["gate"]))]

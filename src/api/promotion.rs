@@ -466,4 +466,8 @@ pub struct RecordRef {
     pub referrer: String,
     /// Its number in the chain of environment and artifact, from 1, without gaps.
     pub sequence: i64,
+    /// Digest of the referrer manifest that holds the SLSA verification summary beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
+    pub summary: Option<String>,
 }

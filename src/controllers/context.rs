@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use super::copies::Copies;
 use super::drift::Looks;
+use super::ledgers::Compared;
 use super::rules::RuleChecks;
-use super::watches::Triggers;
+use super::watches::{Triggers, promotions_of, trigger};
 use crate::api::{EnvironmentPolicy, Promotion};
 use crate::domain::observed::Stamp;
 use crate::effects::clock;
@@ -55,6 +56,8 @@ pub struct Settings {
 pub(super) struct Stores {
     /// Every policy.
     pub policies: Store<Guarded<EnvironmentPolicy>>,
+    /// Promotions that have not ended.
+    pub promotions: Store<Guarded<Promotion>>,
     /// Gate Jobs.
     pub jobs: Store<Job>,
     /// Pods of gate Jobs.
@@ -102,6 +105,10 @@ pub(super) struct Context {
     pub looks: Looks,
     /// Copies that run beside the passes.
     pub copies: Copies,
+    /// Ledgers that were compared with the registry.
+    pub compared: Compared,
+    /// Where promotions are woken.
+    promotions: Triggers<Promotion>,
     /// Jobs that were created and that the watch has not shown yet.
     expected: Mutex<BTreeMap<NamespacedName, (Instant, Arc<Job>)>>,
     /// Promotions as this process last wrote them, by UID: the watch may lag behind.
@@ -141,7 +148,9 @@ impl Context {
             metrics,
             rule_checks: RuleChecks::default(),
             looks: Looks::default(),
-            copies: Copies::new(promotions),
+            copies: Copies::new(promotions.clone()),
+            compared: Compared::default(),
+            promotions,
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
@@ -190,6 +199,12 @@ impl Context {
     pub(super) fn expect_job(&self, job: Job) {
         let key = (job.namespace().unwrap_or_default(), job.name_any());
         lock(&self.expected).insert(key, (clock::instant(), Arc::new(job)));
+    }
+
+    /// Has the promotions of a policy's namespace looked at again.
+    pub(super) fn wake_promotions(&self, policy: &Guarded<EnvironmentPolicy>) {
+        let waiting = promotions_of(policy, &self.stores.promotions);
+        trigger(&self.promotions, waiting);
     }
 
     /// The newer of what the watch shows and what this process last wrote.

@@ -8,23 +8,16 @@ use kube::ResourceExt as _;
 use kube::runtime::controller::Action as Next;
 
 use super::context::{Context, Guarded};
-use super::environments;
-use super::error::{Error, Result, api, within};
-use super::pass::Stopped;
+use super::error::{Error, Result, api};
+use super::ledgers::{Examination, Examined, examine};
+use super::{abandoned, environments};
 use crate::api::{
-    ArtifactSource, ConditionType, EnvironmentPolicy, EnvironmentPolicyStatus, LedgerArtifact,
-    find_condition,
+    ConditionType, EnvironmentPolicy, EnvironmentPolicyStatus, LedgerArtifact, find_condition,
 };
-use crate::domain::artifact::{Digest, Repository};
 use crate::domain::drift;
-use crate::domain::names::latest_tag;
-use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
-use crate::domain::rebuild::{Found, ledger, versions};
-use crate::domain::record::KeyRing;
-use crate::effects::credentials::Place;
-use crate::effects::registry::{Reference, Registry};
-use crate::effects::{abandoned_claims, clock, ledger as ledgers, records};
+use crate::domain::reasons::LEDGER_UNPROVEN;
+use crate::effects::{clock, ledger};
 
 /// How often a policy in trouble is looked at again.
 const RETRY: Duration = Duration::from_secs(15);
@@ -64,15 +57,11 @@ pub(super) async fn reconcile(
         None => ctx.rule_checks.problem(policy).await,
     };
     let health = match &problem {
-        Some(problem) => Health {
-            problem: Some(("PolicyInvalid", problem.clone())),
-            valid: false,
-            rebuilt: Vec::new(),
-        },
-        None => rebuild_missing(&ctx, policy, &environment, &space).await?,
+        Some(problem) => Health::invalid(problem.clone()),
+        None => Health::of(examine(&ctx, policy, &environment, &space).await?),
     };
     let name = policy.name_any();
-    let stored = ledgers::change(&ctx.client, &space, &name, Some(policy.clone()), |policy| {
+    let stored = ledger::change(&ctx.client, &space, &name, Some(policy.clone()), |policy| {
         let generation = policy.metadata.generation.unwrap_or_default();
         let before = policy.status.clone().unwrap_or_default();
         let after = status_after(&before, generation, &health);
@@ -81,8 +70,14 @@ pub(super) async fn reconcile(
         changed
     });
     api("store the policy's status", stored).await?;
-    let given_back = abandoned_claims::give_back(&ctx.client, policy, clock::now());
-    let next_claim = api("give an abandoned claim back", Box::pin(given_back)).await?;
+    let mut news = false;
+    for Examined { ledger, .. } in &health.ledgers {
+        news |= ctx.compared.add(&space, &name, &ledger.name);
+    }
+    if news {
+        ctx.wake_promotions(&object);
+    }
+    let next_claim = abandoned::clear_abandoned(&ctx, policy, &environment, &space).await?;
     ctx.metrics.pass("EnvironmentPolicy");
     ctx.went_well(&policy.uid().unwrap_or_default());
     let look = if health.problem.is_some() {
@@ -111,105 +106,40 @@ pub(super) fn after_error(
 
 struct Health {
     problem: Option<(&'static str, String)>,
+    /// Nothing but a person changes it.
+    stalled: bool,
     valid: bool,
-    rebuilt: Vec<LedgerArtifact>,
+    ledgers: Vec<Examined>,
 }
 
-async fn rebuild_missing(
-    ctx: &Context,
-    policy: &EnvironmentPolicy,
-    environment: &Environment,
-    space: &str,
-) -> Result<Health> {
-    let mut health = Health {
-        problem: None,
-        valid: true,
-        rebuilt: Vec::new(),
-    };
-    for source in policy
-        .spec
-        .artifacts
-        .iter()
-        .filter(|source| !environment.ledger.contains_key(&source.name))
-    {
-        match rebuild(ctx, source, environment, space).await? {
-            Ok(rebuilt) => {
-                tracing::info!(
-                    policy = environment.name,
-                    artifact = source.name,
-                    versions = rebuilt.history.len(),
-                    "read the ledger from the registry"
-                );
-                health.rebuilt.push(rebuilt);
-            }
-            Err(trouble) => health.problem = Some((trouble.kind.as_str(), trouble.problem)),
+impl Health {
+    fn invalid(problem: String) -> Self {
+        Self {
+            problem: Some(("PolicyInvalid", problem)),
+            stalled: true,
+            valid: false,
+            ledgers: Vec::new(),
         }
     }
-    Ok(health)
-}
 
-/// Reads one artifact's ledger from the registry; the inner error is the registry's.
-async fn rebuild(
-    ctx: &Context,
-    source: &ArtifactSource,
-    environment: &Environment,
-    space: &str,
-) -> Result<Result<LedgerArtifact, Trouble>> {
-    let Some(repository) = environment.artifacts.get(&source.name) else {
-        return Ok(Ok(LedgerArtifact {
-            name: source.name.clone(),
-            ..LedgerArtifact::default()
-        }));
-    };
-    let rebuild = async {
-        let place = Place::of(source, repository);
-        let access = ctx.credentials.access(&ctx.client, space, place).await?;
-        let suffixes = environments::cached(&ctx.stores.policies, space).suffixes();
-        let keys = ctx.keys.public(&ctx.client, space);
-        let keys = within("read the public keys of records", keys).await??;
-        let read = async {
-            let registry = ctx.registries.open(&access)?;
-            read(&registry, repository, environment, &suffixes, &keys).await
-        };
-        let (found, latest) = read.await.inspect_err(|_| ctx.credentials.forget(space))?;
-        let (artifact, name) = (&source.name, &environment.name);
-        Ok(ledger(artifact, space, name, &found, latest.as_ref()))
-    };
-    Stopped::as_value(rebuild.await)
-}
-
-async fn read(
-    registry: &Registry,
-    repository: &Repository,
-    environment: &Environment,
-    suffixes: &[String],
-    keys: &KeyRing,
-) -> Result<(Vec<Found>, Option<Digest>), crate::effects::registry::RegistryError> {
-    let tags = registry.list_tags(repository).await?;
-    let mut found = Vec::new();
-    for (version, tag) in versions(&tags, &environment.suffix, suffixes) {
-        let Some(head) = registry
-            .head_manifest(repository, &Reference::from(&tag))
-            .await?
-        else {
-            continue;
-        };
-        let records = records::find(registry, repository, &head.digest, keys).await?;
-        found.push(Found {
-            version,
-            digest: head.digest,
-            records,
+    fn of(examination: Examination) -> Self {
+        let unproven = examination.examined.iter().find_map(|examined| {
+            let problem = examined.ledger.unproven.as_ref()?;
+            Some((
+                LEDGER_UNPROVEN,
+                format!("artifact '{}': {problem}", examined.ledger.name),
+            ))
         });
+        let trouble = examination
+            .trouble
+            .map(|trouble| (trouble.kind.as_str(), trouble.problem));
+        Self {
+            stalled: unproven.is_some(),
+            problem: unproven.or(trouble),
+            valid: true,
+            ledgers: examination.examined,
+        }
     }
-    let latest_tag = latest_tag(&environment.suffix).filter(|latest| tags.contains(latest));
-    let latest = match latest_tag {
-        Some(tag) => registry
-            .head_manifest(repository, &Reference::from(&tag))
-            .await?
-            .map(|head| head.digest),
-        None => None,
-    };
-    Ok((found, latest))
 }
 
 fn status_after(
@@ -219,13 +149,19 @@ fn status_after(
 ) -> EnvironmentPolicyStatus {
     let now = Time(clock::now());
     let mut status = before.clone();
-    for rebuilt in &health.rebuilt {
-        if status
-            .artifacts
-            .iter()
-            .all(|known| known.name != rebuilt.name)
-        {
-            status.artifacts.push(rebuilt.clone());
+    for Examined { before, ledger } in &health.ledgers {
+        let mut known = status.artifacts.iter_mut();
+        match known.find(|known| known.name == ledger.name) {
+            // A promotion may have claimed it meanwhile, or been entered.
+            Some(known) if known.audit == *before => {
+                *known = LedgerArtifact {
+                    in_flight: known.in_flight.clone(),
+                    drift: known.drift.clone(),
+                    ..ledger.clone()
+                };
+            }
+            Some(_) => {}
+            None => status.artifacts.push(ledger.clone()),
         }
     }
     let problem = health
@@ -235,7 +171,7 @@ fn status_after(
     let (reason, message) =
         problem.unwrap_or(("PolicyAccepted", "promotions into this environment can run"));
     let bad = problem.is_some();
-    let waits = bad && health.valid;
+    let waits = bad && !health.stalled;
     let said = |kind: ConditionType, holds: bool, reason: &str, message: &str| {
         let word = if holds { "True" } else { "False" };
         let unchanged =
@@ -258,12 +194,7 @@ fn status_after(
     status.conditions = vec![
         said(ConditionType::Ready, !bad, reason, message),
         said(ConditionType::Reconciling, waits, reason, message),
-        said(
-            ConditionType::Stalled,
-            bad && !health.valid,
-            reason,
-            message,
-        ),
+        said(ConditionType::Stalled, health.stalled, reason, message),
         said(
             ConditionType::Valid,
             health.valid,

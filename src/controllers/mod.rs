@@ -1,5 +1,6 @@
 //! When floe runs: watches, controllers, leadership, stop.
 
+mod abandoned;
 mod context;
 mod copies;
 mod drift;
@@ -8,6 +9,7 @@ mod environments;
 mod error;
 mod gates;
 mod http;
+mod ledgers;
 mod observe;
 mod pass;
 mod perform;
@@ -186,12 +188,13 @@ async fn work(
 
     let stores = Stores {
         policies: policies.clone(),
+        promotions: promotions.clone(),
         jobs,
         pods,
     };
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        full = full(&stores, &promotions) => full?,
+        full = full(&stores) => full?,
     }
     tracing::info!("caches are full");
     // In the operator's own namespace: it may rehearse there.
@@ -252,12 +255,9 @@ async fn work(
     Ok(())
 }
 
-async fn full(
-    stores: &Stores,
-    promotions: &kube::runtime::reflector::Store<DeserializeGuard<Promotion>>,
-) -> Result<(), Ended> {
+async fn full(stores: &Stores) -> Result<(), Ended> {
     let all = futures::join!(
-        promotions.wait_until_ready(),
+        stores.promotions.wait_until_ready(),
         stores.policies.wait_until_ready(),
         stores.jobs.wait_until_ready(),
         stores.pods.wait_until_ready()

@@ -33,6 +33,10 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         .as_ref()
         .map(|plan| gates(ctx, &request, plan, &environments, &stored, now))
         .unwrap_or_default();
+    let plan_is_compared = plan.as_ref().is_some_and(|plan| {
+        let route = &plan.route;
+        ctx.compared.has(&request.space, &route.to, &route.artifact)
+    });
     Observed {
         signature: stored_signature(&status),
         claim: Claim::Unasked {
@@ -52,6 +56,7 @@ pub(super) fn observe(promotion: &Promotion, ctx: &Context, now: Timestamp) -> O
         stamp: ctx.stamp.borrow().clone(),
         source: None,
         target: None,
+        ledger_compared: plan_is_compared,
         upstream_record: None,
         earlier_results: false,
         tag: None,

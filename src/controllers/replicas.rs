@@ -7,12 +7,14 @@ use kube::runtime::reflector::ObjectRef;
 use super::copies::Progress;
 use super::pass::{Pass, Stopped, trouble};
 use super::perform::Done;
+use crate::domain::artifact::Repository;
 use crate::domain::decision::{Action, TroubleKind};
 use crate::domain::observed::{Receipt, TargetCopy, Trouble};
 use crate::domain::plan::Plan;
 use crate::domain::policy::Verification;
+use crate::domain::record::summary;
 use crate::domain::replicas::{ReplicaFailure, ReplicaReason, ReplicaState, Setback};
-use crate::effects::replication::{self, Holder, NotReplicated, Site, Terms};
+use crate::effects::replication::{self, Holder, NotReplicated, Site, Summary, Terms};
 
 /// How long a new try may run before it counts as under way, and not as part of the trouble before it.
 const PROVES_ITSELF: Duration = Duration::from_mins(1);
@@ -121,7 +123,10 @@ async fn begin(
         }
         Action::TagReplica(_) => {
             let from = target(pass, &plan).await?;
-            let terms = terms(pass, &plan).await?;
+            let terms = Terms {
+                summary: summary_of(pass, &plan, &to.repository).await?,
+                ..terms(pass, &plan).await?
+            };
             let copy = async move { replication::copy_and_tag(&from, &to, &digest, &terms).await };
             start(pass, what, copy).await
         }
@@ -163,7 +168,28 @@ async fn terms(pass: &Pass<'_>, plan: &Plan) -> Result<Terms, Stopped> {
         None => None,
     };
     let tag = plan.route.tag.clone();
-    Ok(Terms { tag, signed })
+    Ok(Terms {
+        tag,
+        signed,
+        summary: None,
+    })
+}
+
+/// What is said of a replica's tag, signed like the record.
+async fn summary_of(
+    pass: &Pass<'_>,
+    plan: &Plan,
+    repository: &Repository,
+) -> Result<Option<Summary>, Stopped> {
+    let status = pass.status();
+    let Some(intent) = &status.intent else {
+        return Ok(None);
+    };
+    let space = &pass.observed.request.space;
+    Ok(Some(Summary {
+        statement: summary(space, plan, &status, intent, repository),
+        key: pass.signing_key().await?,
+    }))
 }
 
 /// Where the artifact comes from.

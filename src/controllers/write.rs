@@ -96,13 +96,14 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         &annotations,
     )
     .await?;
-    let Some(record) = written.into_iter().next() else {
+    let [record, summary] = written.as_slice() else {
         return Err(Error::Restless(0).into());
     };
     Ok(Receipt::Record(Recorded {
-        record: record.record,
-        referrer: record.referrer,
+        record: record.record.clone(),
+        referrer: record.referrer.clone(),
         sequence: intent.sequence,
+        summary: Some(summary.referrer.clone()),
     }))
 }
 

@@ -24,6 +24,8 @@ pub struct Observed {
     pub environments: Environments,
     /// Whether the API server writes down who asks.
     pub stamp: Stamp,
+    /// This process has compared the ledger of the target with the registry since it began to lead.
+    pub ledger_compared: bool,
     /// The plan, once it is pinned in the status.
     pub plan: Option<Plan>,
     /// What the source tag names.

@@ -46,6 +46,9 @@ impl Ends {
     }
 }
 
+/// It is not certain which record of an environment is the newest.
+pub const LEDGER_UNPROVEN: &str = "LedgerUnproven";
+
 /// What this word stands for.
 pub fn find(word: &str) -> Option<&'static Reason> {
     REASONS.iter().find(|reason| reason.word == word)
@@ -94,6 +97,12 @@ pub const REASONS: &[Reason] = &[
         ends: Ends::Waits,
         meaning: "What the environment holds is being read from the registry, as for a policy that was just made.",
         advice: "Nothing for a moment; if it stays, see why the policy is not Ready (kubectl describe fenv).",
+    },
+    Reason {
+        word: LEDGER_UNPROVEN,
+        ends: Ends::Waits,
+        meaning: "After a ledger was lost or restored, the records in the registry do not fit together: it is not certain which one is the newest. Nothing is promoted into the environment.",
+        advice: "See what is there, and say which record is the newest: floe platform audit repair ENVIRONMENT.",
     },
     Reason {
         word: "InvalidTransition",
@@ -390,6 +399,7 @@ mod tests {
             | W::Artifact { .. }
             | W::Policy { .. }
             | W::Ledger { .. }
+            | W::LedgerUnproven { .. }
             | W::Source { .. }
             | W::Upstream { .. }
             | W::Gates { .. }
@@ -423,6 +433,10 @@ mod tests {
             },
             W::Ledger {
                 environment: text(),
+            },
+            W::LedgerUnproven {
+                environment: text(),
+                problem: text(),
             },
             W::Source {
                 reference: text(),

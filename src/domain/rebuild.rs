@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::artifact::{Digest, Tag};
 use super::names::{Version, version_of_tag};
-use super::record::{FoundRecord, Seen, SeenGate};
+use super::record::{FoundRecord, Recorded, Seen, SeenGate};
 use crate::api::{Baseline, LedgerArtifact, LedgerEntry};
 
 /// Versions that are looked at, the highest first.
@@ -38,39 +38,183 @@ pub fn versions(tags: &[Tag], suffix: &str, suffixes: &[String]) -> Vec<(Version
     versions
 }
 
+/// Everything that the registry shows of one artifact in one environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Namespace.
+    pub space: &'a str,
+    /// Environment.
+    pub environment: &'a str,
+    /// Artifact.
+    pub artifact: &'a str,
+    /// Its versions, and what `latest-<suffix>` names.
+    pub found: &'a [Found],
+    /// What `latest-<suffix>` names.
+    pub latest: Option<&'a Digest>,
+    /// The record that somebody says is the newest.
+    pub accepted: Option<&'a str>,
+}
+
 /// The ledger of one artifact. A version without a record was not promoted by floe and is left out;
-/// the current one is what `latest-<suffix>` names.
-pub fn ledger(
-    artifact: &str,
-    space: &str,
-    environment: &str,
-    found: &[Found],
-    latest: Option<&Digest>,
-) -> LedgerArtifact {
-    let mut history: Vec<(i64, (LedgerEntry, Vec<SeenGate>))> = found
+/// the current one is what `latest-<suffix>` names. The head of the chain is the record with the highest number:
+/// when it is not certain that there is no other, the ledger says why.
+pub fn ledger(sources: &Sources<'_>) -> LedgerArtifact {
+    let mut history: Vec<(i64, (LedgerEntry, Vec<SeenGate>))> = sources
+        .found
         .iter()
-        .filter_map(|version| entry(artifact, space, environment, version))
+        .filter_map(|version| entry(sources, version))
         .collect();
     history.sort_by(|(one, _), (other, _)| other.cmp(one));
     let baselines = baselines(&history);
-    let history: Vec<LedgerEntry> = history.into_iter().map(|(_, (entry, _))| entry).collect();
-    let current = history
-        .iter()
-        .find(|entry| latest.is_some_and(|digest| digest.as_str() == entry.digest))
-        .cloned();
-    let audit = history
-        .iter()
-        .filter_map(|entry| entry.audit.clone())
-        .max_by_key(|audit| audit.sequence);
+    let mut history: Vec<LedgerEntry> = history.into_iter().map(|(_, (entry, _))| entry).collect();
+    history.truncate(VERSIONS_MAX);
+    let latest = sources.latest.map(Digest::as_str);
+    let current = history.iter().find(|entry| latest == Some(&entry.digest));
+    let chain = sources.chain();
     LedgerArtifact {
-        name: artifact.to_owned(),
-        current,
+        name: sources.artifact.to_owned(),
+        current: current.cloned(),
         history,
-        audit,
+        audit: chain.first().map(|head| head.recorded.to_api()),
+        unproven: sources.doubt(&chain),
         baselines,
         in_flight: None,
         drift: Vec::new(),
     }
+}
+
+/// A ledger that was there before, and what the registry shows now: which of the two counts.
+///
+/// A registry that is behind the ledger has lost something, which is what the comparison of tags is for. A ledger
+/// that is behind was restored from an older copy: what is missing in it is taken from the registry when the
+/// records lead back to what it has.
+pub fn restored(known: &LedgerArtifact, sources: &Sources<'_>) -> LedgerArtifact {
+    let (shown, chain) = (ledger(sources), sources.chain());
+    let number = |ledger: &LedgerArtifact| ledger.audit.as_ref().map_or(0, |audit| audit.sequence);
+    let (known_number, shown_number) = (number(known), number(&shown));
+    let (had, has) = (known.audit.as_ref(), shown.audit.as_ref());
+    let problem = if has.is_some_and(|has| sources.accepted == Some(&has.record)) {
+        None
+    } else if let (Some(had), Some(has)) = (had, has)
+        && known_number == shown_number
+        && had.record != has.record
+    {
+        Some(format!(
+            "the ledger knows record {known_number} as {}, and the registry has {} under that number",
+            had.record, has.record
+        ))
+    } else if shown_number <= known_number {
+        return LedgerArtifact {
+            unproven: None,
+            ..known.clone()
+        };
+    } else if shown.unproven.is_some() {
+        shown.unproven.clone()
+    } else {
+        let newer = chain
+            .iter()
+            .filter(|one| one.recorded.sequence > known_number);
+        let all = i64::try_from(newer.count()) == Ok(shown_number - known_number);
+        (!all).then(|| {
+            format!(
+                "the ledger ends with record {known_number} and the registry with record {shown_number}, and not \
+                 all records between them can be found"
+            )
+        })
+    };
+    match problem {
+        Some(problem) => LedgerArtifact {
+            unproven: Some(problem),
+            ..known.clone()
+        },
+        None => LedgerArtifact {
+            baselines: if shown.baselines.is_empty() {
+                known.baselines.clone()
+            } else {
+                shown.baselines
+            },
+            in_flight: known.in_flight.clone(),
+            drift: known.drift.clone(),
+            ..shown
+        },
+    }
+}
+
+impl Sources<'_> {
+    /// The records of this artifact in this environment, the newest first, each once however often it was wrapped.
+    /// Of two with the same number the accepted one comes first.
+    pub fn chain(&self) -> Vec<&FoundRecord> {
+        let mut chain: Vec<&FoundRecord> = self
+            .found
+            .iter()
+            .flat_map(|version| &version.records)
+            .filter(|found| self.concerns(&found.seen))
+            .collect();
+        let accepted = |found: &FoundRecord| self.accepted == Some(found.recorded.record.as_str());
+        chain.sort_by_key(|found| {
+            let number = std::cmp::Reverse(found.recorded.sequence);
+            (number, !accepted(found), found.recorded.record.clone())
+        });
+        chain.dedup_by(|one, other| one.recorded.record == other.recorded.record);
+        chain
+    }
+
+    fn concerns(&self, seen: &Seen) -> bool {
+        seen.space == self.space
+            && seen.target_environment == self.environment
+            && seen.artifact.name == self.artifact
+    }
+
+    /// Why the first of these records may not be the newest one.
+    fn doubt(&self, chain: &[&FoundRecord]) -> Option<String> {
+        let head = chain.first()?;
+        if self.accepted == Some(head.recorded.record.as_str()) {
+            return None;
+        }
+        for (newer, older) in chain.iter().zip(chain.iter().skip(1)) {
+            let (number, before) = (newer.recorded.sequence, older.recorded.sequence);
+            if number == before {
+                return Some(format!(
+                    "there are two records with number {number}: {} and {}",
+                    newer.recorded.record, older.recorded.record
+                ));
+            }
+            if number == before + 1 && names(newer) != Some(older.recorded.record.as_str()) {
+                return Some(format!(
+                    "record {number} does not name record {before}, {}, as the one before it",
+                    older.recorded.record
+                ));
+            }
+        }
+        let on_latest = self
+            .latest
+            .and_then(|latest| chain.iter().find(|one| one.seen.artifact.digest == *latest));
+        // A promotion that was interrupted between its record and latest is one ahead of latest.
+        let explained = on_latest.map_or(head.recorded.sequence == 1, |newest| {
+            newest.recorded.record == head.recorded.record
+                || names(head) == Some(newest.recorded.record.as_str())
+        });
+        (!explained).then(|| {
+            format!(
+                "the newest record is number {} of {}, and 'latest' names {}",
+                head.recorded.sequence,
+                head.seen.artifact.version,
+                on_latest.map_or_else(
+                    || "something without a record".to_owned(),
+                    |newest| format!(
+                        "{}, whose record is number {}",
+                        newest.seen.artifact.version, newest.recorded.sequence
+                    )
+                )
+            )
+        })
+    }
+}
+
+/// The record that this one names as the one before it.
+fn names(found: &FoundRecord) -> Option<&str> {
+    let before = found.seen.previous.as_ref()?;
+    Some(before.record.as_str())
 }
 
 /// For each gate what it measured last.
@@ -89,159 +233,31 @@ fn baselines(newest_first: &[(i64, (LedgerEntry, Vec<SeenGate>))]) -> Vec<Baseli
         .collect()
 }
 
-fn entry(
-    artifact: &str,
-    space: &str,
-    environment: &str,
-    found: &Found,
-) -> Option<(i64, (LedgerEntry, Vec<SeenGate>))> {
-    let fits = |seen: &Seen| {
-        seen.space == space
-            && seen.target_environment == environment
-            && seen.artifact.name == artifact
-            && seen.artifact.version == found.version.as_str()
-    };
+fn entry(sources: &Sources<'_>, found: &Found) -> Option<(i64, (LedgerEntry, Vec<SeenGate>))> {
+    let fits =
+        |seen: &Seen| sources.concerns(seen) && seen.artifact.version == found.version.as_str();
     let FoundRecord { recorded, seen } = found
         .records
         .iter()
         .filter(|found| fits(&found.seen))
         .max_by_key(|found| found.seen.sequence)?;
-    let entry = LedgerEntry {
-        version: found.version.to_string(),
-        digest: found.digest.to_string(),
+    let entry = entry_of(recorded, seen);
+    Some((seen.sequence, (entry, seen.gates.clone())))
+}
+
+/// What the ledger says of a promotion, by its record.
+pub fn entry_of(recorded: &Recorded, seen: &Seen) -> LedgerEntry {
+    LedgerEntry {
+        version: seen.artifact.version.clone(),
+        digest: seen.artifact.digest.to_string(),
         promoted_at: Time(seen.decided_at),
         by: seen.requested_by.clone(),
         promotion: Some(seen.name.clone()),
         uid: Some(seen.id.clone()),
         audit: Some(recorded.to_api()),
-    };
-    Some((seen.sequence, (entry, seen.gates.clone())))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::domain::record::{Recorded, SeenArtifact};
-
-    /// The record with this number; decisions may have been taken in another order.
-    fn seen(version: &str, environment: &str, sequence: i64) -> FoundRecord {
-        let digest = Digest::of(version.as_bytes());
-        let artifact = SeenArtifact {
-            name: "app".to_owned(),
-            version: version.to_owned(),
-            digest,
-        };
-        let seen = Seen {
-            id: format!("uid-{version}-{sequence}"),
-            kind: "Promotion".to_owned(),
-            name: format!("app-{version}"),
-            space: "platform".to_owned(),
-            artifact,
-            tag: format!("{version}-{environment}"),
-            target_environment: environment.to_owned(),
-            requested_by: Some("alice".to_owned()),
-            decided_at: Timestamp::from_second(100 - sequence).unwrap(),
-            sequence,
-            previous: None,
-            gates: Vec::new(),
-        };
-        let recorded = Recorded {
-            record: Digest::of(seen.id.as_bytes()),
-            referrer: Digest::of(seen.name.as_bytes()),
-            sequence,
-        };
-        FoundRecord { recorded, seen }
-    }
-
-    fn found(version: &str, records: Vec<FoundRecord>) -> Found {
-        Found {
-            version: version.parse().unwrap(),
-            digest: Digest::of(version.as_bytes()),
-            records,
-        }
-    }
-
-    #[test]
-    fn versions_of_the_environment_come_highest_first_and_other_tags_are_left_out() {
-        let tags = [
-            "v1.2.0-prod",
-            "v1.10.0-prod",
-            "latest-prod",
-            "v1.2.0",
-            "v1.2.0-dev",
-            "v2.0.0-prod-rollback",
-        ];
-        let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
-        let suffixes = ["dev".to_owned(), "prod".to_owned()];
-        let names: Vec<String> = versions(&tags, "prod", &suffixes)
-            .into_iter()
-            .map(|(version, _)| version.to_string())
-            .collect();
-        assert_eq!(names, ["v1.10.0", "v1.2.0"]);
-    }
-
-    #[test]
-    fn the_ledger_is_what_the_records_say_newest_first() {
-        let found = [
-            found(
-                "v1.1.0",
-                vec![
-                    seen("v1.1.0", "prod", 30),
-                    seen("v1.1.0", "prod", 10),
-                    seen("v1.1.0", "dev", 40),
-                ],
-            ),
-            found("v1.0.0", vec![seen("v1.0.0", "prod", 35)]),
-            found("v0.9.0", Vec::new()),
-            found("v0.8.0", vec![seen("v0.8.0", "dev", 1)]),
-        ];
-        let latest = Digest::of(b"v1.1.0");
-        let ledger = ledger("app", "platform", "prod", &found, Some(&latest));
-        let history: Vec<&str> = ledger
-            .history
-            .iter()
-            .map(|entry| entry.version.as_str())
-            .collect();
-        assert_eq!(
-            history,
-            ["v1.0.0", "v1.1.0"],
-            "without a record of this environment it was not promoted"
-        );
-        assert_eq!(
-            ledger.history[1].uid.as_deref(),
-            Some("uid-v1.1.0-30"),
-            "the newest record of a version counts"
-        );
-        assert_eq!(
-            ledger.current.unwrap().version,
-            "v1.1.0",
-            "latest says what is current, not the number"
-        );
-        let head = ledger.audit.unwrap();
-        assert_eq!(
-            head.sequence, 35,
-            "the record with the highest number is the head"
-        );
-    }
-
-    #[test]
-    fn a_latest_tag_that_no_record_explains_gives_no_current_version() {
-        let found = [found("v1.0.0", vec![seen("v1.0.0", "prod", 35)])];
-        assert_eq!(
-            ledger("app", "platform", "prod", &found, None).current,
-            None
-        );
-        let stranger = Digest::of(b"stranger");
-        assert_eq!(
-            ledger("app", "platform", "prod", &found, Some(&stranger)).current,
-            None
-        );
-        assert!(
-            ledger("app", "other-space", "prod", &found, None)
-                .history
-                .is_empty()
-        );
-    }
-}
+#[path = "rebuild_tests.rs"]
+mod tests;

@@ -74,7 +74,7 @@ pub async fn claim(
                 claimed: Claimed::NoLedger,
             });
         };
-        let claimed = match standing(client, request, slot.in_flight.as_ref(), now).await? {
+        let claimed = match standing(request, slot.in_flight.as_ref(), now) {
             Standing::Free => Claimed::Held,
             Standing::TakeOver => Claimed::Inherited(now + WRITE_WINDOW),
             Standing::Settled(claimed) => return Ok(Asked { policies, claimed }),
@@ -160,21 +160,26 @@ pub async fn settle(
             entered = ledger.history.iter().any(|known| known.uid == entry.uid);
             return false;
         }
-        // A ledger that was rebuilt from records may have the entry, and not have it as the current one.
-        ledger.history.retain(|known| known.uid != entry.uid);
+        enter(ledger, &entry);
         ledger.in_flight = None;
         ledger.current = Some(entry.clone());
-        ledger.history.insert(0, entry.clone());
-        ledger.history.truncate(HISTORY);
-        if entry.audit.is_some() {
-            ledger.audit.clone_from(&entry.audit);
-        }
         ledger.baselines = baselines_after(&ledger.baselines, &measured);
         entered = true;
         true
     })
     .await?;
     Ok(entered)
+}
+
+/// Enters a promotion whose record is written: its record is the head of the chain. It need not be the current one.
+pub(super) fn enter(ledger: &mut LedgerArtifact, entry: &LedgerEntry) {
+    // A ledger that was rebuilt from records may have it.
+    ledger.history.retain(|known| known.uid != entry.uid);
+    ledger.history.insert(0, entry.clone());
+    ledger.history.truncate(HISTORY);
+    if entry.audit.is_some() {
+        ledger.audit.clone_from(&entry.audit);
+    }
 }
 
 /// Applies a change to a policy's status under its resourceVersion, and once more after each conflict.
@@ -218,33 +223,24 @@ enum Standing {
     Settled(Claimed),
 }
 
-async fn standing(
-    client: &Client,
-    request: &ClaimRequest<'_>,
-    slot: Option<&InFlight>,
-    now: Timestamp,
-) -> kube::Result<Standing> {
+fn standing(request: &ClaimRequest<'_>, slot: Option<&InFlight>, now: Timestamp) -> Standing {
     let Some(slot) = slot else {
-        return Ok(Standing::Free);
+        return Standing::Free;
     };
     let may_write_until = slot.since.0 + WRITE_WINDOW;
     if slot.uid == request.slot.uid {
         let same_holder = slot.holder == request.slot.holder;
-        return Ok(match (same_holder, now < may_write_until) {
+        return match (same_holder, now < may_write_until) {
             (true, true) if slot.taken_over => {
                 Standing::Settled(Claimed::Inherited(may_write_until))
             }
             (true, _) => Standing::Settled(Claimed::Held),
             (false, true) => Standing::Settled(Claimed::Inherited(may_write_until)),
             (false, false) => Standing::TakeOver,
-        });
+        };
     }
-    let finished = proven_finished(client, request.space, slot).await?;
-    Ok(if finished {
-        Standing::TakeOver
-    } else {
-        Standing::Settled(Claimed::Busy(slot.name.clone()))
-    })
+    // Also when its owner is gone: it is cleared only after a look at what the owner has left behind.
+    Standing::Settled(Claimed::Busy(slot.name.clone()))
 }
 
 /// The owner of a slot is gone, is another object of that name, or has ended.

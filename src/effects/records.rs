@@ -94,7 +94,8 @@ pub async fn find(
     subject: &Digest,
     keys: &KeyRing,
 ) -> Result<Vec<FoundRecord>, RegistryError> {
-    let mut found = Vec::new();
+    let mut found: Vec<FoundRecord> = Vec::new();
+    let mut referrers: BTreeMap<String, Digest> = BTreeMap::new();
     for entry in registry.referrers(repository, subject).await? {
         let Some(manifest) = registry
             .get_manifest(repository, &Reference::from(&entry.digest))
@@ -109,16 +110,23 @@ pub async fn find(
         let Ok(envelope) = Envelope::open(&bundle) else {
             continue;
         };
-        if keys.signer_of(&envelope).is_some() {
-            found.extend(read(envelope.payload(), subject).map(|seen| FoundRecord {
-                recorded: Recorded {
-                    record: envelope.identity(),
-                    referrer: entry.digest,
-                    sequence: seen.sequence,
-                },
-                seen,
-            }));
+        if keys.signer_of(&envelope).is_none() {
+            continue;
         }
+        let record = envelope.identity();
+        referrers.insert(record.to_string(), entry.digest.clone());
+        found.extend(read(envelope.payload(), subject).map(|seen| FoundRecord {
+            recorded: Recorded {
+                record,
+                referrer: entry.digest,
+                sequence: seen.sequence,
+                summary: None,
+            },
+            seen,
+        }));
+    }
+    for record in &mut found {
+        record.recorded.summary = referrers.get(&record.seen.summary).cloned();
     }
     Ok(found)
 }

@@ -2,12 +2,14 @@
 //!
 //! Each of these can be done again at any time: what is there is found and not sent again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Api, Client};
 
 use super::clock;
 use super::ledger::WRITE_WINDOW;
+use super::records::{self, Document};
 use super::registry::{
     CopyOptions, Missing, Place, RawManifest, Reference, Registry, RegistryError, TagRefusal,
     copy_graph, missing_from,
@@ -15,6 +17,7 @@ use super::registry::{
 use super::signatures::{Trust, verify_signature};
 use crate::api::EnvironmentPolicy;
 use crate::domain::artifact::{Digest, Repository, Tag};
+use crate::domain::record::{SigningKey, VSA_TYPE};
 
 /// How often `latest-<suffix>` is put right when the ledger moves on meanwhile.
 const TRIES: u32 = 5;
@@ -79,6 +82,16 @@ pub struct Terms {
     pub tag: Tag,
     /// A signature must count by these keys and identities.
     pub signed: Option<Trust>,
+    /// What is said of the replica once its tag is there.
+    pub summary: Option<Summary>,
+}
+
+/// The verification summary of a replica's tag.
+pub struct Summary {
+    /// The statement.
+    pub statement: Vec<u8>,
+    /// The key that signs it.
+    pub key: Arc<SigningKey>,
 }
 
 /// Copies everything that the digest is made of and everything that refers to it.
@@ -115,10 +128,28 @@ pub async fn copy_and_tag(
     prove(from, to, digest).await?;
     signed(to, digest, terms.signed.as_ref()).await?;
     match to.registry.tag(&to.repository, tag, &report.root).await {
-        Ok(_) => Ok(()),
-        Err(TagRefusal::Taken { tag, found }) => Err(NotReplicated::Taken { tag, found }),
-        Err(TagRefusal::Registry(error)) => Err(error.into()),
+        Ok(_) => {}
+        Err(TagRefusal::Taken { tag, found }) => return Err(NotReplicated::Taken { tag, found }),
+        Err(TagRefusal::Registry(error)) => return Err(error.into()),
     }
+    let Some(summary) = &terms.summary else {
+        return Ok(());
+    };
+    let document = Document {
+        statement: summary.statement.clone(),
+        predicate_type: VSA_TYPE.to_owned(),
+    };
+    let subject = &report.root;
+    records::write(
+        &to.registry,
+        &to.repository,
+        subject,
+        &[document],
+        &summary.key,
+        &[],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Lets `latest-<suffix>` follow the ledger, as far as that is this promotion's to do: it is moved to its digest

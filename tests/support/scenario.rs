@@ -60,6 +60,7 @@ struct Facts {
     plan: Option<PinnedPlan>,
     source: Option<Value>,
     target: Option<String>,
+    ledger_compared: Option<bool>,
     upstream_record: Option<bool>,
     signature: Option<SignatureWord>,
     earlier_results: bool,
@@ -150,6 +151,8 @@ impl Default for LedgerWord {
 struct LedgerFacts {
     current: Option<EntryFacts>,
     history: Option<Vec<EntryFacts>>,
+    #[serde(default)]
+    unproven: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -278,6 +281,7 @@ impl Facts {
             }),
             target_copy: self.target_copy,
             replicas: self.replicas,
+            ledger_compared: self.ledger_compared.unwrap_or(true),
             upstream_record: self.upstream_record,
             signature,
             earlier_results: self.earlier_results,
@@ -305,6 +309,7 @@ fn recorded(digest: Digest) -> Recorded {
         record: digest.clone(),
         referrer: digest,
         sequence: 1,
+        summary: None,
     }
 }
 
@@ -389,7 +394,12 @@ fn environments(policies: &BTreeMap<String, Value>) -> Result<Environments, Fail
 impl LedgerWord {
     /// A ledger without `history` has the current version in it.
     fn into_status(self) -> Vec<LedgerArtifact> {
-        let Self::Read(LedgerFacts { current, history }) = self else {
+        let Self::Read(LedgerFacts {
+            current,
+            history,
+            unproven,
+        }) = self
+        else {
             return Vec::new();
         };
         let history = history.unwrap_or_else(|| current.iter().cloned().collect());
@@ -398,6 +408,7 @@ impl LedgerWord {
             current: current.map(EntryFacts::into_status),
             history: history.into_iter().map(EntryFacts::into_status).collect(),
             audit: None,
+            unproven,
             baselines: Vec::new(),
             in_flight: None,
             drift: Vec::new(),

@@ -66,6 +66,7 @@ variants!(
         Artifact,
         Policy,
         Ledger,
+        LedgerUnproven,
         Source,
         Upstream,
         Gates,

@@ -81,7 +81,7 @@ pub async fn a_registry_that_goes_down_in_the_middle_of_the_writes_is_waited_for
             assert_eq!(tags["v1.0.0-dev"], tags["v1.0.0"]);
             assert_eq!(tags["latest-dev"], tags["v1.0.0"]);
             assert_eq!(
-                world.repository.referrers(&tags["v1.0.0"]).await.len(),
+                world.repository.records(&tags["v1.0.0"]).await.len(),
                 1,
                 "cut {moment:?} {key}"
             );

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::standing::{refused_at_target, taken};
 use super::waiting::{SHORTEST_RETRY, ledger_missing};
-use super::{copying, end, fail, replicating};
+use super::{SLOW_LOOK, copying, end, fail, replicating};
 use crate::domain::decision::{Action, Decision, FailureReason, Outcome, Stage, WaitingOn};
 use crate::domain::observed::{Claim, Observed, OwnRecord, TagState, TagWrite};
 use crate::domain::plan::Plan;
@@ -25,6 +25,16 @@ pub(super) fn writing(
     let Some(ledger) = environment.ledger.get(&plan.route.artifact) else {
         return ledger_missing(&environment.name, Stage::Writing, now);
     };
+    if !observed.ledger_compared {
+        return ledger_missing(&environment.name, Stage::Writing, now);
+    }
+    if let Some(problem) = &ledger.unproven {
+        let waiting_on = WaitingOn::LedgerUnproven {
+            environment: environment.name.clone(),
+            problem: problem.clone(),
+        };
+        return Decision::wait(Stage::Writing, waiting_on, now + SLOW_LOOK);
+    }
     if !put_by_us(plan, ledger, observed)
         && let Some(refused) = refused_at_target(plan, ledger, observed, Stage::Writing)
     {

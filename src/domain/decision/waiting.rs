@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::reasons::LEDGER_UNPROVEN;
+
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
@@ -42,6 +44,13 @@ pub enum WaitingOn {
     Ledger {
         /// Environment.
         environment: String,
+    },
+    /// Somebody to say which record is the newest.
+    LedgerUnproven {
+        /// Environment.
+        environment: String,
+        /// What does not fit together.
+        problem: String,
     },
     /// The version to be published.
     Source {
@@ -167,6 +176,7 @@ impl WaitingOn {
             Self::Artifact { .. } => "ArtifactNotFound",
             Self::Policy { .. } => "PolicyInvalid",
             Self::Ledger { .. } => "LedgerNotReady",
+            Self::LedgerUnproven { .. } => LEDGER_UNPROVEN,
             Self::Source { .. } => "SourceNotFound",
             Self::Upstream { .. } => "NotPromotedUpstream",
             Self::Gates { .. } => "GatesRunning",
@@ -208,6 +218,13 @@ impl fmt::Display for WaitingOn {
             Self::Ledger { environment } => write!(
                 f,
                 "what is in '{environment}' has not been read from the registry yet; if this lasts, see the conditions of that EnvironmentPolicy"
+            ),
+            Self::LedgerUnproven {
+                environment,
+                problem,
+            } => write!(
+                f,
+                "it is not certain what was promoted into '{environment}' last: {problem}; see: floe platform audit repair {environment}"
             ),
             Self::Policy { name, problem } => write!(
                 f,

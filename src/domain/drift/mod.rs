@@ -26,7 +26,7 @@ pub struct WantedTag {
     pub digest: Digest,
 }
 
-/// A record that must lie beside a digest.
+/// A record, or the summary beside it, that must lie beside a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedRecord {
     /// Tag of its version.
@@ -133,19 +133,23 @@ pub fn records(
     let mut wanted: Vec<WantedRecord> = Vec::new();
     let kept = |entry: &&LedgerEntry| !may_be_gone(retention, ledger, &entry.version, now);
     for entry in entries(ledger).filter(kept) {
-        let record = entry
-            .audit
-            .as_ref()
-            .and_then(|audit| audit.referrer.parse().ok());
-        if let (Some((tag, subject)), Some(record)) = (tag_of(entry, suffix), record)
-            && wanted.iter().all(|known| known.record != record)
-        {
-            wanted.push(WantedRecord {
-                tag,
-                version: entry.version.clone(),
-                subject,
-                record,
-            });
+        let Some((tag, subject)) = tag_of(entry, suffix) else {
+            continue;
+        };
+        let audit = entry.audit.as_ref();
+        let referrers = audit.map(|audit| [Some(&audit.referrer), audit.summary.as_ref()]);
+        for referrer in referrers.into_iter().flatten().flatten() {
+            let Ok(record) = referrer.parse::<Digest>() else {
+                continue;
+            };
+            if wanted.iter().all(|known| known.record != record) {
+                wanted.push(WantedRecord {
+                    tag: tag.clone(),
+                    version: entry.version.clone(),
+                    subject: subject.clone(),
+                    record,
+                });
+            }
         }
     }
     wanted

@@ -50,6 +50,7 @@ fn entry(version: &str) -> LedgerEntry {
             record: Digest::of(version.as_bytes()).to_string(),
             referrer: record(version).to_string(),
             sequence: 1,
+            summary: None,
         }),
     }
 }

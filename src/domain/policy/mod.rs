@@ -67,6 +67,8 @@ pub struct Ledger {
     pub current: Option<Entry>,
     /// Completed promotions, the newest first.
     pub history: Vec<Entry>,
+    /// Why it is not certain which record is the newest, when it is not.
+    pub unproven: Option<String>,
     /// What each gate measured at the last promotion for which it did.
     pub baselines: BTreeMap<String, BTreeMap<String, Decimal>>,
 }
@@ -258,6 +260,7 @@ impl Ledger {
         Self {
             current: status.current.as_ref().and_then(Entry::of),
             history: status.history.iter().filter_map(Entry::of).collect(),
+            unproven: status.unproven.clone(),
             baselines: status
                 .baselines
                 .iter()

@@ -16,6 +16,9 @@ pub struct Recorded {
     pub referrer: Digest,
     /// Its number in the chain, from 1.
     pub sequence: i64,
+    /// The referrer manifest that holds the summary beside it, when this is known.
+    #[serde(default)]
+    pub summary: Option<Digest>,
 }
 
 /// A record that was found in a registry.
@@ -34,6 +37,10 @@ impl Recorded {
             record: reference.record.parse().ok()?,
             referrer: reference.referrer.parse().ok()?,
             sequence: reference.sequence,
+            summary: reference
+                .summary
+                .as_deref()
+                .and_then(|digest| digest.parse().ok()),
         })
     }
 
@@ -43,6 +50,7 @@ impl Recorded {
             record: self.record.to_string(),
             referrer: self.referrer.to_string(),
             sequence: self.sequence,
+            summary: self.summary.as_ref().map(Digest::to_string),
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Seen {
     /// The promotion before it.
     #[serde(default)]
     pub previous: Option<Previous>,
+    /// The summary beside it: the digest of its payload.
+    pub summary: String,
     /// What its gates measured.
     #[serde(default)]
     pub gates: Vec<SeenGate>,
@@ -322,6 +324,7 @@ mod tests {
             record: Digest::of(referrer.as_str().as_bytes()),
             referrer: referrer.clone(),
             sequence: seen.sequence,
+            summary: None,
         };
         FoundRecord { recorded, seen }
     }

@@ -112,6 +112,7 @@ fn seen(version: &str, environment: &str, decided: i64) -> Seen {
         decided_at: day(decided),
         sequence: 1,
         previous: None,
+        summary: String::new(),
         gates: Vec::new(),
     }
 }

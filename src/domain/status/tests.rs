@@ -56,6 +56,7 @@ fn observed(policy: &EnvironmentPolicy) -> Observed {
         plan: Some(plan),
         source: None,
         target: None,
+        ledger_compared: true,
         upstream_record: None,
         signature: None,
         earlier_results: false,
@@ -171,6 +172,7 @@ fn a_succeeded_request_is_ready_and_names_tags_and_record() {
         record: Digest::of(b"record"),
         referrer: Digest::of(b"referrer"),
         sequence: 7,
+        summary: None,
     });
     let status = status_of(
         &PromotionStatus::default(),

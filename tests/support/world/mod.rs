@@ -115,6 +115,7 @@ impl Record {
             record: of("record"),
             referrer: of("referrer"),
             sequence: self.sequence,
+            summary: None,
         }
     }
 
@@ -233,6 +234,7 @@ impl World {
             name: "app".to_owned(),
             current: current.cloned(),
             audit: history.first().and_then(|entry| entry.audit.clone()),
+            unproven: None,
             history: history.clone(),
             baselines: Vec::new(),
             in_flight: None,
@@ -365,6 +367,7 @@ impl World {
             plan,
             source: None,
             target: None,
+            ledger_compared: true,
             upstream_record: None,
             signature,
             earlier_results: false,
