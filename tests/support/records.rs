@@ -143,6 +143,7 @@ impl<'a> Writer<'a> {
                 record: record.record,
                 referrer: record.referrer,
                 sequence: intent.sequence,
+                summary: None,
             },
             summary: summary.referrer,
             version,

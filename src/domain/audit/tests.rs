@@ -71,6 +71,7 @@ fn stored(statement: &Value, signer: Option<Digest>) -> (Recorded, Stored) {
         record: signed.identity.clone(),
         referrer: referrer(&signed.payload),
         sequence: statement["predicate"]["sequence"].as_i64().unwrap(),
+        summary: None,
     };
     (recorded, Stored::Signed(Box::new(signed)))
 }
