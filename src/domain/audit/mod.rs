@@ -4,6 +4,7 @@
 //! says (its identity) and by where it lies. So whoever has the newest record can tell whether an older one is missing,
 //! changed or replaced; what was cut off at the newest end only shows beside another source, such as the ledger.
 
+mod compare;
 mod content;
 mod export;
 mod ledger;
