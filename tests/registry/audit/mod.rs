@@ -47,9 +47,7 @@ impl Rig {
         writer.promote(length).await;
         let made = std::mem::take(&mut writer.made);
         let mut access = double.access();
-        access.limits.referrers = limits().referrers;
-        access.limits.tags = limits().tags;
-        access.limits.pages = limits().pages;
+        access.limits = limits();
         let client = Registry::new(&access).unwrap();
         let mut rig = Self {
             double,
