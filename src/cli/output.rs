@@ -11,11 +11,13 @@ const USUAL_WIDTH: usize = 80;
 
 /// Prints a text to standard output.
 pub(super) fn text(text: &str) -> ExitCode {
+    document(&printable(text))
+}
+
+/// Writes to standard output for another program, as it is.
+pub(super) fn document(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    match out
-        .write_all(printable(text).as_bytes())
-        .and_then(|()| out.flush())
-    {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever closed the pipe (`| head`) has read what they wanted.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => failure(
             ExitCode::Unexpected,

@@ -2,6 +2,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod artifact;
+pub mod audit;
 pub mod audit_log;
 pub mod compliance;
 pub mod constraint;

@@ -2,6 +2,7 @@
 //! checks the answer and returns a receipt; it decides nothing.
 
 pub mod abandoned_claims;
+pub mod audit;
 pub mod audit_log;
 pub mod bounded;
 pub mod cleanup;

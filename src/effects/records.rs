@@ -196,7 +196,7 @@ async fn envelope_in(
 }
 
 /// The one layer of a referrer that holds a bundle of a size that is worth reading.
-fn only_bundle(manifest: &RawManifest) -> Option<Descriptor> {
+pub(super) fn only_bundle(manifest: &RawManifest) -> Option<Descriptor> {
     #[derive(serde::Deserialize)]
     struct Layers {
         layers: Vec<Descriptor>,

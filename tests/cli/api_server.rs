@@ -20,6 +20,8 @@ const PREFIX: &str = "/apis/promotion.floe.dev/v1alpha1/namespaces/space/";
 /// Lists of all namespaces.
 const EVERYWHERE: &str = "/apis/promotion.floe.dev/v1alpha1/";
 
+const RECORD_KEYS: &str = "/api/v1/namespaces/floe-system/configmaps/floe-record-keys";
+
 /// No command of these tests may take longer.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -38,6 +40,8 @@ pub(crate) struct World {
     pub(crate) refusals: Vec<(Method, &'static str, u16, &'static str, &'static str)>,
     /// ConfigMaps of consumers.
     pub(crate) consumers: Vec<Value>,
+    /// The public keys of records, by namespace.
+    pub(crate) record_keys: Option<Value>,
     /// Bodies of POSTs.
     pub(crate) created: Vec<Value>,
 }
@@ -213,6 +217,15 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
     if path == "/api/v1/configmaps" && query.contains("labelSelector=promotion.floe.dev%2Fconsumer")
     {
         return list(&world.consumers);
+    }
+    if path == RECORD_KEYS {
+        return match &world.record_keys {
+            Some(keys) => reply(
+                200,
+                &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "floe-record-keys"}, "data": keys}),
+            ),
+            None => refuse(404, "NotFound", "configmaps not found", "floe-record-keys"),
+        };
     }
     match path.strip_prefix(EVERYWHERE) {
         Some("environmentpolicies") => return list(&world.policies),

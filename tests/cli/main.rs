@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod api_server;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod audit_logs;
+#[cfg(test)]
 #[path = "../support/registry/mod.rs"]
 #[expect(
     dead_code,
@@ -21,6 +25,10 @@ mod look;
 mod promote;
 #[cfg(test)]
 mod publish;
+#[cfg(test)]
+#[path = "../support/records.rs"]
+#[expect(dead_code, reason = "the registry's own tests use the rest of it")]
+mod records;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod addresses;
+mod audit;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
@@ -31,7 +32,10 @@ mod lists;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+#[path = "../support/records.rs"]
 mod records;
+#[cfg(test)]
+mod referrers;
 #[cfg(test)]
 mod signatures;
 #[cfg(test)]

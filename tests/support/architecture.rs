@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 /// The files of `domain` that read and write the types of `api`.
 const DOORS: &[&str] = &[
+    "audit/ledger.rs",
     "drift/",
     "plan.rs",
     "policy/",

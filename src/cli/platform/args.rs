@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use super::audit::args::AuditVerb;
 use crate::cli::args::duration;
 
 const PLATFORM_HELP: &str = "\
@@ -15,7 +16,7 @@ Exit codes:
    0  done
    1  unexpected: no cluster, a registry that does not answer, a defect
    2  usage: the command or the object was refused as it is
-   8  a gate failed, could not be run or was too slow
+   8  a gate failed, could not be run or was too slow; a check found something (validate, audit verify)
    9  the transition is not allowed
   10  the tag exists with another digest
   11  the version is not in the environment it should come from, or was not published
@@ -61,16 +62,11 @@ pub(in crate::cli) enum Verb {
     Status(StatusArguments),
     /// List the versions that were promoted into the environments.
     List(ListArguments),
-    /// Check who signed what.
+    /// Read the records of promotions, and check that they are genuine, complete and unchanged.
     #[command(subcommand)]
     Audit(AuditVerb),
     Repair(RepairArguments),
     Gc(GcArguments),
-}
-
-#[derive(Debug, Subcommand)]
-pub(in crate::cli) enum AuditVerb {
-    Key(AuditKeyArguments),
 }
 
 /// Show the keys that sign the records of a namespace, the active one first; replace or revoke one.

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::args::{ClusterArguments, KeysArguments};
 use super::failure::{Failure, Result, causes};
-use crate::api::{Abort, EnvironmentPolicy, Promotion, REQUESTER_POLICY};
+use crate::api::{Abort, ArtifactSource, EnvironmentPolicy, Promotion, REQUESTER_POLICY};
 use crate::cli::{ExitCode, output};
 use crate::domain::artifact::Digest;
 use crate::domain::record::KeyRing;
@@ -255,6 +255,33 @@ impl Space {
                 None => return Ok(Ok(found)),
             }
         }
+    }
+
+    /// Writes into a policy which records count as the newest, when nobody has changed it meanwhile.
+    pub(super) async fn accept_records(
+        &self,
+        policy: &EnvironmentPolicy,
+        artifacts: &[ArtifactSource],
+    ) -> Result<()> {
+        let name = policy.name_any();
+        let object = format!("the EnvironmentPolicy '{}/{name}'", self.namespace);
+        let parameters = PatchParams {
+            field_manager: Some("floe-cli".to_owned()),
+            ..PatchParams::default()
+        };
+        let version = &policy.metadata.resource_version;
+        let patch = json!({ "metadata": { "resourceVersion": version }, "spec": { "artifacts": artifacts } });
+        let policies: Api<EnvironmentPolicy> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        let patch = Patch::Merge(patch);
+        self.limited(
+            "change",
+            &object,
+            policies.patch(&name, &parameters, &patch),
+        )
+        .await?
+        .map_err(|error| Failure::api("change", &object, &error))?;
+        Ok(())
     }
 
     /// Writes into a promotion who stops it, and why.

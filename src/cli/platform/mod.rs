@@ -2,6 +2,7 @@
 
 mod abort;
 pub(super) mod args;
+mod audit;
 mod audit_key;
 mod cluster;
 mod detail;
@@ -27,7 +28,7 @@ mod wait;
 mod words;
 
 pub(super) use args::PlatformArguments;
-use args::{AuditVerb, PromoteVerb, Verb};
+use args::{PromoteVerb, Verb};
 use cluster::connect;
 use failure::Result;
 
@@ -57,9 +58,8 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         Verb::Abort(arguments) => abort::run(&connect(&cluster).await?, &arguments).await,
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
-        Verb::Audit(AuditVerb::Key(arguments)) => {
-            audit_key::run(&connect(&cluster).await?, &arguments).await
-        }
+        // Records can be read without a cluster.
+        Verb::Audit(verb) => audit::run(&cluster, &verb).await,
         Verb::Repair(arguments) => repair::run(&connect(&cluster).await?, &arguments).await,
         Verb::Gc(arguments) => gc::run(&connect(&cluster).await?, &arguments).await,
     }

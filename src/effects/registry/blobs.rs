@@ -261,7 +261,9 @@ async fn copy(
     let local = |error: std::io::Error| Problem::Local {
         why: format!("cannot store it: {error}"),
     };
-    let longer = || Problem::unreadable(format!("it is longer than {} bytes", descriptor.size));
+    let longer = || Problem::OtherBytes {
+        why: format!("it is longer than {} bytes", descriptor.size),
+    };
     if response
         .content_length()
         .is_some_and(|length| length > descriptor.size)
@@ -279,9 +281,9 @@ async fn copy(
     }
     let found = hash.finish();
     if found != descriptor.digest {
-        return Err(Problem::unreadable(format!(
-            "its {size} bytes have the digest {found}"
-        )));
+        return Err(Problem::OtherBytes {
+            why: format!("its {size} bytes have the digest {found}"),
+        });
     }
     writer.flush().await.map_err(local)
 }

@@ -55,6 +55,12 @@ pub enum Problem {
         /// What happened.
         why: String,
     },
+    /// The bytes are not those whose digest was asked for: whoever keeps them has changed or lost some.
+    #[error("{why}")]
+    OtherBytes {
+        /// What came instead.
+        why: String,
+    },
     /// The answer is larger than floe accepts; what lies behind the limit is unknown.
     #[error("{what} is larger than {limit} {unit}")]
     TooLarge {
@@ -112,7 +118,7 @@ pub enum ErrorKind {
     NoCredentials,
     /// See [`Problem::Untrusted`]; waits as `RegistryUntrusted`.
     Untrusted,
-    /// See [`Problem::Unreadable`].
+    /// See [`Problem::Unreadable`] and [`Problem::OtherBytes`].
     Unreadable,
     /// See [`Problem::TooLarge`]; `ArtifactUnsupported` for the promoted manifest.
     TooLarge,
@@ -167,7 +173,7 @@ impl RegistryError {
             Problem::Denied { .. } => ErrorKind::Denied,
             Problem::NoCredentials { .. } => ErrorKind::NoCredentials,
             Problem::Untrusted { .. } => ErrorKind::Untrusted,
-            Problem::Unreadable { .. } => ErrorKind::Unreadable,
+            Problem::Unreadable { .. } | Problem::OtherBytes { .. } => ErrorKind::Unreadable,
             Problem::TooLarge { .. } => ErrorKind::TooLarge,
             Problem::Unsupported { .. } => ErrorKind::Unsupported,
             Problem::NotWhatWasWritten { .. } => ErrorKind::NotWhatWasWritten,

@@ -73,18 +73,17 @@ impl Registry {
         let error = answer.error_maker();
         let bytes = answer.body(LARGEST_MANIFEST, "the manifest").await?;
         let manifest = RawManifest::new(bytes, media_type);
-        check_body(&manifest).map_err(&error)?;
         let expected = [named_digest.as_ref(), asked_digest(reference)];
         if let Some(other) = expected
             .into_iter()
             .flatten()
             .find(|digest| !manifest.has(digest))
         {
-            return Err(error(Problem::unreadable(format!(
-                "its bytes have the digest {}, not {other}",
-                Digest::of_as(manifest.bytes(), other.algorithm())
-            ))));
+            let found = Digest::of_as(manifest.bytes(), other.algorithm());
+            let why = format!("its bytes have the digest {found}, not {other}");
+            return Err(error(Problem::OtherBytes { why }));
         }
+        check_body(&manifest).map_err(&error)?;
         Ok(match asked_digest(reference) {
             Some(asked) => manifest.under(asked),
             None => Some(manifest),

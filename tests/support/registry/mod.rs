@@ -173,6 +173,11 @@ impl RegistryDouble {
         self.shared.lies.lock().unwrap().push((on, lie));
     }
 
+    /// Takes back all lies.
+    pub(crate) fn tell_the_truth(&self) {
+        self.shared.lies.lock().unwrap().clear();
+    }
+
     /// Lies that no request has met yet.
     pub(crate) fn lies_left(&self) -> usize {
         self.shared.lies.lock().unwrap().len()
