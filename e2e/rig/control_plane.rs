@@ -156,7 +156,10 @@ impl ControlPlane {
     /// that the proxy gave the request.
     pub fn audited(&self, identity: Identity) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.audit_log).unwrap_or_default();
+        let user = format!("\"username\":\"{}\"", identity.user());
         text.lines()
+            // Everybody's requests are in it: reading all of them would take longer than a test waits.
+            .filter(|line| line.contains(&user))
             // The last line may be half written.
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .filter(|event| event["user"]["username"] == identity.user())
