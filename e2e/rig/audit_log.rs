@@ -52,7 +52,7 @@ pub async fn the_intent_is_on_the_disk_before_the_tag_and_the_end_after_it(rig: 
     // Whoever has the record knows in which log to look.
     assert_eq!(intent.operator_log.as_ref(), Some(&log.id));
     let digest = world.repository.digest("v1.0.0-dev").await.unwrap();
-    let record = world.repository.referrers(&digest).await.remove(0);
+    let record = world.repository.records(&digest).await.remove(0);
     assert_eq!(record.json()["predicate"]["operator"]["log"], log.id);
 }
 

@@ -323,10 +323,13 @@ async fn everything(world: &World, log: &str) -> Vec<(String, String)> {
     let maps = maps.list(&list).await.unwrap().items;
     let digest = world.repository.digest("v1.0.0-dev").await.unwrap();
     let records = world.repository.referrers(&digest).await;
-    assert_eq!(records.len(), 1);
-    let mut record = records[0].manifest.to_string();
-    record.push_str(&String::from_utf8_lossy(&records[0].payload));
-    record.push_str(&records[0].json().to_string());
+    assert_eq!(records.len(), 2, "the record and its summary");
+    let mut record = String::new();
+    for one in &records {
+        record.push_str(&one.manifest.to_string());
+        record.push_str(&String::from_utf8_lossy(&one.payload));
+        record.push_str(&one.json().to_string());
+    }
     let metrics = format!("http://{}/metrics", world.health());
     let metrics = until("there are metrics", SOON, async || {
         reqwest::get(&metrics).await.ok()?.text().await.ok()

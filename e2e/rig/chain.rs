@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 use crate::oci::Referrer;
+use crate::person::platform;
 use crate::proxy::{Fault, Moment};
 use crate::registries::Kind;
 use crate::wait::{seconds, until};
@@ -124,13 +125,13 @@ pub async fn a_ledger_that_nothing_can_prove_stops_its_chain_until_a_record_is_a
     );
     assert_eq!(world.repository.digest("v1.3.0-dev").await, None);
 
-    // What `floe platform audit repair` does.
-    let mut artifacts = policy.spec.artifacts;
-    artifacts[0].accepted_record = Some(newest.record);
-    let patch = Patch::Merge(json!({ "spec": { "artifacts": artifacts } }));
-    let parameters = PatchParams::default();
-    let patched = world.policies().patch("dev", &parameters, &patch).await;
-    patched.unwrap();
+    let doubt = platform(&world, &["audit", "repair", "dev"]).await;
+    let doubt = String::from_utf8(doubt.stdout).unwrap();
+    assert!(doubt.contains(&problem), "{doubt}");
+    assert!(doubt.contains("record 1, sha256:"), "{doubt}");
+    let accept = ["audit", "repair", "dev", "--accept", &newest.record];
+    let accepted = platform(&world, &accept).await;
+    assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
     assert_eq!(reason(&world.ended("to-v1-3-0").await), "Promoted");
     let after = ledger(&world).await;
     assert_eq!((after.unproven, after.audit.unwrap().sequence), (None, 4));

@@ -1,21 +1,17 @@
 //! Tags that somebody else moves or deletes: seen, told, and put back by a person.
 
-use std::process::{Output, Stdio};
-use std::sync::Arc;
+use std::process::Output;
 
 use floe::api::{Drift, EnvironmentPolicyStatus};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
-use crate::control_plane::Identity;
 use crate::harness::Rig;
-use crate::proxy::{Class, Entry, Fault, Killable, Moment, Seen, Server};
+use crate::person::platform;
+use crate::proxy::{Class, Entry, Fault, Moment, Seen, Server};
 use crate::registries::Kind;
 use crate::wait::{seconds, until};
 use crate::world::{SOON, World, reason};
@@ -303,43 +299,8 @@ async fn events(world: &World, reasons: &[&str]) -> Vec<(String, String)> {
 
 /// `floe platform repair`, as alice.
 async fn repair(world: &World, arguments: &[&str]) -> Output {
-    let control_plane = &world.rig.control_plane;
-    let kubeconfig = world.folder.join("kubeconfig-alice");
-    let content = control_plane.kubeconfig(&control_plane.url, Identity::Alice);
-    std::fs::write(&kubeconfig, content.to_string()).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_floe"))
-        .args(["platform", "repair", "-n", &world.namespace, "--kubeconfig"])
-        .arg(kubeconfig)
-        .args(arguments)
-        .env("HOME", &world.folder)
-        .env("NO_PROXY", "*")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    // The proxy lets nobody through whom it does not know.
-    let person = Person(child.id().unwrap());
-    world.proxy.clients.add(Arc::new(person));
-    child.wait_with_output().await.unwrap()
-}
-
-/// A command line that somebody has started. Nothing kills it.
-struct Person(u32);
-
-impl Killable for Person {
-    fn name(&self) -> &'static str {
-        "alice"
-    }
-
-    fn pid(&self) -> u32 {
-        self.0
-    }
-
-    fn kill(&self) -> BoxFuture<'_, ()> {
-        futures::future::ready(()).boxed()
-    }
+    let all: Vec<&str> = ["repair"].iter().chain(arguments).copied().collect();
+    platform(world, &all).await
 }
 
 async fn metrics(world: &World) -> String {

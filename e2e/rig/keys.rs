@@ -149,12 +149,7 @@ pub async fn a_rotated_key_signs_without_a_restart_and_records_of_a_revoked_one_
     world.promote("one", "v1.0.0", "dev").await;
     assert_eq!(reason(&world.ended("one").await), "Promoted");
     let first = ring(&world).await.active().unwrap().clone();
-    let [early] = world
-        .repository
-        .referrers(&digest)
-        .await
-        .try_into()
-        .unwrap();
+    let [early] = world.repository.records(&digest).await.try_into().unwrap();
 
     let space = &world.namespace;
     let rotated = keys::rotate(&world.admin, space, space).await.unwrap();
@@ -166,7 +161,7 @@ pub async fn a_rotated_key_signs_without_a_restart_and_records_of_a_revoked_one_
         let digest = world.repository.publish(version, version).await;
         world.promote(name, version, "dev").await;
         assert_eq!(reason(&world.ended(name).await), "Promoted");
-        let records = world.repository.referrers(&digest).await;
+        let records = world.repository.records(&digest).await;
         let [record] = records.try_into().unwrap();
         rotated.ring.signer_of(&record.envelope()).cloned()
     };
@@ -183,7 +178,7 @@ pub async fn a_rotated_key_signs_without_a_restart_and_records_of_a_revoked_one_
     assert_eq!(ring.signer_of(&early.envelope()), None);
     // The same payload, signed with the key that counts; and whoever looks again and again writes it once.
     let again = until("the record is signed anew", seconds(120), async || {
-        let records = world.repository.referrers(&digest).await;
+        let records = world.repository.records(&digest).await;
         let good = |record: &crate::oci::Referrer| {
             ring.signer_of(&record.envelope()) == Some(&second)
                 && record.envelope().identity() == early.envelope().identity()
@@ -196,7 +191,7 @@ pub async fn a_rotated_key_signs_without_a_restart_and_records_of_a_revoked_one_
     world.promote("two", "v1.0.0", "staging").await;
     let ended = world.ended("two").await;
     assert_eq!(reason(&ended), "Promoted", "{}", message(&ended));
-    assert_eq!(world.repository.referrers(&digest).await.len(), 3);
+    assert_eq!(world.repository.records(&digest).await.len(), 3);
 }
 
 async fn ring(world: &World) -> KeyRing {

@@ -21,6 +21,7 @@ mod jobs;
 mod kubectl;
 mod oci;
 mod operator;
+mod person;
 mod process;
 mod proxy;
 mod registries;
