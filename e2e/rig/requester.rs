@@ -183,10 +183,12 @@ pub async fn a_promotion_that_is_aborted_ends_and_says_by_whom(rig: Rig) {
 pub async fn a_promotion_that_is_aborted_after_its_first_tag_is_finished(rig: Rig) {
     let world = in_dev(&rig).await;
     let digest = world.repository.digest("v1.0.0").await.unwrap();
+    let client = world.rig.control_plane.client(Identity::Alice).await;
+    let promotions: Api<Promotion> = Api::namespaced(client, &world.namespace);
     world
         .proxy
         .faults
-        .once(Fault::Delay(seconds(2)), |seen, _| {
+        .once(Fault::Delay(seconds(6)), |seen, _| {
             seen.key.contains("PUT manifests/v1.0.0-dev")
         });
     world.promote("one", "v1.0.0", "dev").await;
@@ -194,8 +196,6 @@ pub async fn a_promotion_that_is_aborted_after_its_first_tag_is_finished(rig: Ri
         (world.proxy.faults.waiting() == 0).then_some(())
     })
     .await;
-    let client = world.rig.control_plane.client(Identity::Alice).await;
-    let promotions: Api<Promotion> = Api::namespaced(client, &world.namespace);
     let abort = Abort {
         by: "alice".to_owned(),
         reason: None,
