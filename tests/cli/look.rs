@@ -7,7 +7,11 @@ async fn server() -> ApiServer {
     let entry = |version: &str, promotion: &str, day: u32| {
         json!({
             "version": version, "digest": digest(), "promotedAt": format!("2026-01-0{day}T00:00:00Z"), "by": "alice",
-            "promotion": promotion, "uid": promotion, "record": format!("sha256:{}", "cd".repeat(32)),
+            "promotion": promotion, "uid": promotion, "audit": {
+                "record": format!("sha256:{}", "ab".repeat(32)),
+                "referrer": format!("sha256:{}", "cd".repeat(32)),
+                "sequence": 2,
+            },
         })
     };
     let current = entry("1.2.2", "before", 1);
@@ -189,10 +193,12 @@ async fn list_shows_the_versions_of_an_environment_and_marks_the_current_one() {
         })
         .collect();
     assert_eq!(shown, [("1.2.2", true), ("1.2.1", false)]);
-    assert_eq!(
-        versions[0]["record"],
-        format!("registry.example/platform@sha256:{}", "cd".repeat(32))
-    );
+    let record = json!({
+        "record": format!("sha256:{}", "ab".repeat(32)),
+        "referrer": format!("registry.example/platform@sha256:{}", "cd".repeat(32)),
+        "sequence": 2,
+    });
+    assert_eq!(versions[0]["record"], record);
     let ran = server.platform(&["list", "-o", "name"]).await;
     assert_eq!(
         ran.out,
