@@ -51,20 +51,20 @@ impl LogReport {
 
     pub(super) fn block(&self) -> String {
         let mut text = format!("\naudit log {}\n", self.log);
-        text.push_str(&format!(
+        text.extend([format!(
             "  lines     {} in order, from line {}\n",
             self.lines, self.first
-        ));
+        )]);
         if self.first > 1 {
             text.push_str("  note      older lines are in files that were not named\n");
         }
         if let Some(bytes) = self.torn_bytes {
-            text.push_str(&format!(
+            text.extend([format!(
                 "  note      {bytes} bytes at its end are no line: it was being written\n"
-            ));
+            )]);
         }
         if let Some(problem) = &self.problem {
-            text.push_str(&format!("  broken    {problem}\n"));
+            text.extend([format!("  broken    {problem}\n")]);
             text.push_str("  next      compare with a copy of the log outside of the cluster; lines after it prove nothing\n");
         }
         text

@@ -17,7 +17,7 @@ use crate::cli::{ExitCode, output};
 struct Doubts {
     namespace: String,
     environment: String,
-    doubts: Vec<Doubt>,
+    artifacts: Vec<Doubt>,
 }
 
 /// An artifact of which it is not certain what was promoted last.
@@ -47,7 +47,7 @@ pub(super) async fn run(space: &Space, arguments: &AuditRepairArguments) -> Resu
         let shown = Doubts {
             namespace: space.namespace.clone(),
             environment: policy.name_any(),
-            doubts,
+            artifacts: doubts,
         };
         return Ok(present(&shown, arguments.output.format));
     };
@@ -105,11 +105,11 @@ fn doubt(policy: &EnvironmentPolicy, ledger: &LedgerArtifact) -> Option<Doubt> {
 impl Present for Doubts {
     fn text(&self, _wide: bool) -> String {
         let (namespace, environment) = (&self.namespace, &self.environment);
-        if self.doubts.is_empty() {
+        if self.artifacts.is_empty() {
             return format!("The ledger of '{environment}' is in no doubt.\n");
         }
         let mut text = String::new();
-        for doubt in &self.doubts {
+        for doubt in &self.artifacts {
             let Doubt {
                 artifact,
                 repository,
@@ -123,14 +123,14 @@ impl Present for Doubts {
             let accepted = doubt.accepted.as_ref().map_or_else(String::new, |record| {
                 format!("  accepted  {record}, which is not the newest one in the registry\n")
             });
-            text += &format!(
+            text.extend([format!(
                 "Nothing is promoted into '{environment}' of artifact '{artifact}':\n  problem   {problem}\n  ledger    {head}\n{accepted}\
                  See which records there are, in the registry and in the operators' audit logs:\n  \
                  floe platform audit key -n {namespace} --pem > floe.pub\n  \
                  floe platform audit list {environment} --artifact {artifact} -n {namespace} --key floe.pub --repository {repository}\n\
                  Then say which one is the newest:\n  \
                  floe platform audit repair {environment} --artifact {artifact} -n {namespace} --accept sha256:...\n"
-            );
+            )]);
         }
         text
     }

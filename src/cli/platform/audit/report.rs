@@ -185,13 +185,13 @@ impl ChainReport {
             text.push_str(&finding.block());
         }
         if let Some(more) = self.findings.len().checked_sub(SHOWN + 1) {
-            text.push_str(&format!(
+            text.extend([format!(
                 "  and {} more: -o json shows all of them\n",
                 more + 1
-            ));
+            )]);
         }
         for why in &self.unknown {
-            text.push_str(&format!("  unknown: {why}\n"));
+            text.extend([format!("  unknown: {why}\n")]);
         }
         text
     }
@@ -297,7 +297,7 @@ impl Present for Report {
         for log in &self.logs {
             text.push_str(&log.block());
         }
-        text.push_str(&format!("\n{}\n", self.proves));
+        text.extend([format!("\n{}\n", self.proves)]);
         text
     }
 
