@@ -3,7 +3,7 @@
 use floe::domain::artifact::Digest;
 use floe::domain::drift::WantedRecord;
 use floe::domain::record::{KeyRing, KeyStatement, PublicKey, Revocation, Rotation, SigningKey};
-use floe::effects::records::{find, sign_again, write};
+use floe::effects::records::{Document, find, sign_again, write};
 use floe::effects::registry::Reference;
 use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
 use serde_json::json;
@@ -39,13 +39,17 @@ async fn records_of_two_keys(kind: Kind) {
             .get_manifest(&repository, &Reference::from(&digest))
             .await;
         let subject = subject.unwrap().unwrap();
-        let statement = record(&digest);
-        let record = write(&client, &repository, &subject, (statement, TYPE), key, &[]).await;
+        let document = Document {
+            statement: record(&digest),
+            predicate_type: TYPE.to_owned(),
+        };
+        let written = write(&client, &repository, &subject, &[document], key, &[]).await;
+        let [record] = written.unwrap().try_into().unwrap();
         records.push(WantedRecord {
             tag: tag("v1.0.0-prod"),
             version: "v1.0.0".to_owned(),
             subject: digest,
-            record: record.unwrap(),
+            record: record.referrer,
         });
     }
     let accepts = async |key: &str, subject: &Digest| {
@@ -142,7 +146,8 @@ fn record(digest: &Digest) -> Vec<u8> {
         "predicate": {
             "id": "u", "kind": "Promotion", "name": "p", "space": "team", "tag": "v1.0.0-prod",
             "artifact": { "name": "app", "version": "v1.0.0", "digest": digest },
-            "targetEnvironment": "prod", "decidedAt": "2026-03-02T10:00:00Z",
+            "targetEnvironment": "prod", "decidedAt": "2026-03-02T10:00:00Z", "sequence": 1,
+            "summary": "sha256:00",
         },
     });
     statement.to_string().into_bytes()

@@ -122,6 +122,7 @@ fn form<'a>(body: &'a str, name: &str) -> &'a str {
         .map_or("", |(_, value)| value)
 }
 
+#[expect(clippy::too_many_lines, reason = "one world with everything in it")]
 pub async fn no_secret_comes_out_of_what_people_and_machines_can_read(rig: Rig) {
     let world = World::new(&rig, Kind::Referrers).await;
     let hostile = Hostile::start().await;
@@ -177,7 +178,7 @@ pub async fn no_secret_comes_out_of_what_people_and_machines_can_read(rig: Rig) 
             .await
             .unwrap();
     }
-    let own = format!("{}/team/platform", own_host);
+    let own = format!("{own_host}/team/platform");
     let place = |repository: &str, more: Value| {
         let mut place = json!({ "name": ARTIFACT, "repository": repository });
         place

@@ -25,9 +25,9 @@ pub async fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     match arguments.command {
-        Command::Platform(arguments) => platform::run(arguments).await,
+        Command::Platform(arguments) => Box::pin(platform::run(arguments)).await,
         Command::Registry(arguments) => registry::run(arguments).await,
-        Command::Operator(arguments) => operator::run(*arguments).await,
+        Command::Operator(arguments) => Box::pin(operator::run(*arguments)).await,
         Command::Gate(command) => gate::run(command).await,
         Command::Crds => output::text(&crate::api::crds_yaml()),
     }

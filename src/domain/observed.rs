@@ -17,6 +17,10 @@ use super::signature::ObservedSignature;
 
 /// Everything that a decision may depend on, besides the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and a pass learns them one by one"
+)]
 pub struct Observed {
     /// What was asked for.
     pub request: Request,

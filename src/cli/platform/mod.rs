@@ -59,7 +59,7 @@ async fn carry_out(arguments: PlatformArguments) -> Result<ExitCode> {
         Verb::Status(arguments) => status::run(&connect(&cluster).await?, &arguments).await,
         Verb::List(arguments) => list::run(&connect(&cluster).await?, &arguments).await,
         // Records can be read without a cluster.
-        Verb::Audit(verb) => audit::run(&cluster, &verb).await,
+        Verb::Audit(verb) => Box::pin(audit::run(&cluster, &verb)).await,
         Verb::Repair(arguments) => repair::run(&connect(&cluster).await?, &arguments).await,
         Verb::Gc(arguments) => gc::run(&connect(&cluster).await?, &arguments).await,
     }

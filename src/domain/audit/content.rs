@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::artifact::{Digest, Repository};
-use crate::domain::record::{Envelope, KeyRing, VSA_TYPE, predicate_type};
+use crate::domain::record::{Envelope, KeyRing, PublicKey, VSA_TYPE, predicate_type};
 
 /// A chain of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl Stored {
         let Ok(envelope) = Envelope::open(bundle) else {
             return Self::Foreign;
         };
-        let signer = keys.signer_of(&envelope).map(|key| key.id());
+        let signer = keys.signer_of(&envelope).map(PublicKey::id);
         Self::Signed(Box::new(Signed::read(envelope.payload().to_vec(), signer)))
     }
 }

@@ -102,7 +102,7 @@ fn cell(text: &str) -> String {
     let guarded = if formula {
         format!("'{text}")
     } else {
-        text.to_owned()
+        text.clone()
     };
     if guarded.contains(['"', ',', '\n', '\r']) {
         return format!("\"{}\"", guarded.replace('"', "\"\""));

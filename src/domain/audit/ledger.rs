@@ -50,16 +50,15 @@ impl Ledger {
         } in entries
         {
             let Some(audit) = audit else { continue };
-            match Recorded::of(audit) {
-                Some(recorded) => ledger.records.push(LedgerRecord {
+            if let Some(recorded) = Recorded::of(audit) {
+                ledger.records.push(LedgerRecord {
                     recorded,
                     version: version.clone(),
                     digest: digest.clone(),
-                }),
-                None => {
-                    let why = format!("the record of {version} is '{}'", audit.record);
-                    ledger.unreadable.get_or_insert(why);
-                }
+                });
+            } else {
+                let why = format!("the record of {version} is '{}'", audit.record);
+                ledger.unreadable.get_or_insert(why);
             }
         }
         ledger

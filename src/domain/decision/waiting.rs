@@ -197,6 +197,7 @@ impl WaitingOn {
 }
 
 impl fmt::Display for WaitingOn {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment {

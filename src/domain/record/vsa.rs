@@ -28,7 +28,7 @@ const SIGNED: &str = "FLOE_SIGNATURE_VERIFIED";
 #[serde(rename_all = "camelCase")]
 struct Statement {
     #[serde(rename = "_type")]
-    statement_type: String,
+    form: String,
     subject: Vec<Subject>,
     predicate_type: String,
     predicate: Predicate,
@@ -70,7 +70,7 @@ pub fn summary(
     let route = &plan.route;
     let policy_digest = intent.policy.digest.rsplit(':').next().unwrap_or_default();
     let statement = Statement {
-        statement_type: STATEMENT_FORM.to_owned(),
+        form: STATEMENT_FORM.to_owned(),
         subject: vec![Subject::of(repository, &plan.digest)],
         predicate_type: VSA_TYPE.to_owned(),
         predicate: Predicate {

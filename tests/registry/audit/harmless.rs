@@ -56,7 +56,7 @@ async fn copies_in_another_wrapping_are_the_same_record() {
                 mirrored(&bundle),
                 serde_json::to_vec_pretty(&parsed).unwrap(),
                 changed(&bundle, |value| {
-                    value["verificationMaterial"] = json!({"publicKey": {"hint": "other"}})
+                    value["verificationMaterial"] = json!({"publicKey": {"hint": "other"}});
                 }),
                 bundle.to_vec(),
             ];
@@ -213,7 +213,10 @@ async fn what_cannot_be_read_is_unknown_and_never_fine_and_never_missing() {
             .read(&rig.chain(), Some(&rig.whole()), Depth::Everything)
             .await;
         assert_eq!(
-            verified.unknown.first().map(|error| error.kind()),
+            verified
+                .unknown
+                .first()
+                .map(floe::effects::registry::RegistryError::kind),
             Some(kind),
             "{part}"
         );

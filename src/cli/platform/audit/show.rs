@@ -169,7 +169,7 @@ impl Present for Shown {
         for gate in &content.gates {
             let mut text = format!("{} ({}): {}", gate.name, gate.gate_type, gate.outcome);
             if let Some(summary) = &gate.summary {
-                text.push_str(&format!(", {summary}"));
+                text.extend([", ", summary]);
             }
             lines.push(("Gate", text));
         }
@@ -198,10 +198,11 @@ impl Present for Shown {
         ));
         lines.push(("Manifest", self.referrer.clone()));
         lines.push(("Signed by", format!("key {}", self.signed_by)));
-        lines
+        let lines: Vec<String> = lines
             .iter()
             .map(|(name, value)| format!("{name:<11}{value}\n"))
-            .collect()
+            .collect();
+        lines.concat()
     }
 
     fn names(&self) -> Vec<String> {
