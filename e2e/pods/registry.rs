@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use floe::domain::artifact::{Repository, Tag};
-use floe::domain::record::{BUNDLE_TYPE, Envelope, Statement};
+use floe::domain::record::{BUNDLE_TYPE, Envelope, Statement, VSA_TYPE};
 use floe::effects::registry::{Access, Descriptor, ManifestType, RawManifest, Registry};
 use serde_json::{Value, json};
 
@@ -81,29 +81,37 @@ impl Space {
             .to_owned()
     }
 
-    /// The statements that refer to a digest, with the types of the referring manifests checked.
+    /// The records that refer to a digest, with the types of the referring manifests checked. Each has its summary
+    /// beside it.
     pub(crate) fn records(&self, digest: &str) -> Vec<Value> {
         let repository = self.repository();
         let fallback = digest.replace(':', "-");
         let index = json(&["manifest", &format!("{repository}:{fallback}")]);
         let entries = index["manifests"].as_array().unwrap();
-        entries
-            .iter()
-            .map(|entry| {
-                let referrer = entry["digest"].as_str().unwrap();
-                let manifest = json(&["manifest", &format!("{repository}@{referrer}")]);
-                assert_eq!(manifest["subject"]["digest"], digest);
-                assert_eq!(manifest["artifactType"], BUNDLE_TYPE);
-                let blob = manifest["layers"][0]["digest"].as_str().unwrap();
-                let bundle = crane(&["blob", &format!("{repository}@{blob}")]);
-                let envelope = Envelope::open(bundle.as_bytes()).unwrap();
-                let record: Value = serde_json::from_slice(envelope.payload()).unwrap();
-                // The type from which the documented schema is made knows every field, and misses none.
-                let typed = serde_json::from_value::<Statement>(record.clone());
-                typed.unwrap_or_else(|why| panic!("{why}: {record}"));
-                record
-            })
-            .collect()
+        let (mut records, mut summaries) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let referrer = entry["digest"].as_str().unwrap();
+            let manifest = json(&["manifest", &format!("{repository}@{referrer}")]);
+            assert_eq!(manifest["subject"]["digest"], digest);
+            assert_eq!(manifest["artifactType"], BUNDLE_TYPE);
+            let blob = manifest["layers"][0]["digest"].as_str().unwrap();
+            let bundle = crane(&["blob", &format!("{repository}@{blob}")]);
+            let envelope = Envelope::open(bundle.as_bytes()).unwrap();
+            let record: Value = serde_json::from_slice(envelope.payload()).unwrap();
+            if record["predicateType"] == VSA_TYPE {
+                summaries.push(envelope.identity().to_string());
+                continue;
+            }
+            // The type from which the documented schema is made knows every field, and misses none.
+            let typed = serde_json::from_value::<Statement>(record.clone());
+            typed.unwrap_or_else(|why| panic!("{why}: {record}"));
+            records.push(record);
+        }
+        for record in &records {
+            let summary = record["predicate"]["summary"].as_str().unwrap();
+            assert!(summaries.iter().any(|one| one == summary), "{record}");
+        }
+        records
     }
 }
 
