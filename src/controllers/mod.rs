@@ -134,9 +134,10 @@ async fn lead(
         LEASE,
         &options.settings.identity,
     );
-    readiness.ready();
     tracing::info!(lease = LEASE, "waiting for leadership");
-    if !candidate.acquire(&stop).await {
+    // Who stands by is ready. The first one is not before it can work: what is asked for until then would be refused
+    // as older than the proof of who asks.
+    if !candidate.acquire(&stop, || readiness.ready()).await {
         return Ok(());
     }
     tracing::info!(lease = LEASE, "leading");

@@ -53,8 +53,8 @@ impl Candidate {
         }
     }
 
-    /// Waits until this candidate leads; false when it was stopped before.
-    pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
+    /// Waits until this candidate leads; false when it was stopped before. Says when somebody else leads.
+    pub async fn acquire(&mut self, stop: &CancellationToken, stands_by: impl Fn()) -> bool {
         let mut ticks = tokio::time::interval(RETRY);
         loop {
             tokio::select! {
@@ -63,7 +63,7 @@ impl Candidate {
             }
             match tokio::time::timeout(RETRY, self.try_hold()).await {
                 Ok(Ok(true)) => return true,
-                Ok(Ok(false)) => {}
+                Ok(Ok(false)) => stands_by(),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, lease = self.name, "cannot acquire the lease");
                 }
