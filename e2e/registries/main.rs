@@ -30,6 +30,7 @@ mod programs;
 mod stand;
 mod token_service;
 
+mod crowd;
 mod expiry;
 mod kinds;
 mod record_keys;
