@@ -119,6 +119,7 @@ async fn contents(
             (
                 record["predicateType"].to_string(),
                 record["predicate"]["name"].to_string(),
+                record["predicate"]["resourceUri"].to_string(),
             )
         });
         records.insert(digest.clone(), payloads);
@@ -162,6 +163,10 @@ fn mask(value: Value, words: &[(&str, &str)], keep: &[&str]) -> Value {
 fn mask_text(text: &str, keep: &[&str]) -> String {
     if text.len() >= 20 && text.parse::<k8s_openapi::jiff::Timestamp>().is_ok() {
         return "<time>".to_owned();
+    }
+    if text.len() == 64 && text.chars().all(|digit| digit.is_ascii_hexdigit()) {
+        let kept = keep.iter().any(|digest| digest.ends_with(text));
+        return if kept { text } else { "<digest>" }.to_owned();
     }
     let mut parts = text.split("sha256:");
     let mut masked = parts.next().unwrap_or_default().to_owned();

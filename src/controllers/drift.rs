@@ -61,7 +61,7 @@ struct Spot<'a> {
 }
 
 /// How soon a policy is looked at again whose ledger this process has not compared with the registry yet.
-const AFTER_THE_START: Duration = Duration::from_secs(5);
+const AFTER_THE_START: Duration = Duration::from_secs(1);
 
 /// Compares one policy's tags, when that is due.
 pub(super) async fn reconcile(
