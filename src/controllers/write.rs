@@ -75,14 +75,15 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
     let key = pass.signing_key().await?;
     let subject = manifest(pass, &registry, &plan).await?;
     let (request, repository) = (&pass.observed.request, &plan.route.repository);
+    // The record last: who finds it finds the summary too, also after a crash between the two.
     let documents = [
-        Document {
-            statement: statement(request, &plan, &status, &intent),
-            predicate_type: predicate_type(&plan.route.to),
-        },
         Document {
             statement: summary(&request.space, &plan, &status, &intent, repository),
             predicate_type: VSA_TYPE.to_owned(),
+        },
+        Document {
+            statement: statement(request, &plan, &status, &intent),
+            predicate_type: predicate_type(&plan.route.to),
         },
     ];
     let annotations = [
@@ -98,7 +99,7 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         &annotations,
     )
     .await?;
-    let [record, summary] = written.as_slice() else {
+    let [summary, record] = written.as_slice() else {
         return Err(Error::Restless(0).into());
     };
     Ok(Receipt::Record(Recorded {
