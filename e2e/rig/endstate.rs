@@ -116,10 +116,13 @@ async fn contents(
             payloads.push(referrer.json());
         }
         payloads.sort_by_key(|record| {
+            // Without the registry, whose port is another one in each run.
+            let tag = record["predicate"]["resourceUri"].as_str();
+            let tag = tag.and_then(|tag| tag.split_once('/'));
             (
                 record["predicateType"].to_string(),
                 record["predicate"]["name"].to_string(),
-                record["predicate"]["resourceUri"].to_string(),
+                tag.map(|(_, tag)| tag.to_owned()),
             )
         });
         records.insert(digest.clone(), payloads);
