@@ -4,7 +4,7 @@
 //! there is found.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::context::Guarded;
+use super::context::{Guarded, lock};
 use super::watches::{Triggers, trigger};
 use crate::api::Promotion;
 use crate::domain::observed::Trouble;
@@ -170,10 +170,6 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.running.abort();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

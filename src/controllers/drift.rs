@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::runtime::controller::Action as Next;
@@ -12,8 +12,8 @@ use kube::runtime::reflector::Store;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
-use super::context::{Context, Guarded};
-use super::error::{self, Error, Result, api};
+use super::context::{Context, Guarded, lock};
+use super::error::{Error, Result, api};
 use super::ledgers;
 use super::pass::{Stopped, trouble};
 use crate::api::{
@@ -26,7 +26,6 @@ use crate::domain::drift::{
 };
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
-use crate::effects::credentials::Place;
 use crate::effects::events::{self, Note};
 use crate::effects::registry::{Registry, RegistryError};
 use crate::effects::{clock, drift, ledger, records};
@@ -34,6 +33,8 @@ use crate::telemetry::Standing;
 
 /// How soon it is looked at again what is out of sync, unknown, or was being written.
 const SOON: Duration = Duration::from_mins(1);
+/// How soon a policy is looked at again whose ledger this process has not compared with the registry yet.
+const AFTER_THE_START: Duration = Duration::from_secs(1);
 /// How long a look at one repository may take.
 const LIMIT: Duration = Duration::from_mins(2);
 /// Most policies that are remembered: deleted ones are never asked for again.
@@ -59,9 +60,6 @@ struct Spot<'a> {
     replica: bool,
     ledger: &'a LedgerArtifact,
 }
-
-/// How soon a policy is looked at again whose ledger this process has not compared with the registry yet.
-const AFTER_THE_START: Duration = Duration::from_secs(1);
 
 /// Compares one policy's tags, when that is due.
 pub(super) async fn reconcile(
@@ -225,7 +223,8 @@ async fn look_into(
     if wanted.is_empty() || ledger.in_flight.is_some() {
         return Ok(seen);
     }
-    let registry = match open(ctx, &space, source, repository).await? {
+    let opened = ctx.registry(&space, source, repository).await;
+    let registry = match Stopped::as_value(opened)? {
         Ok(registry) => registry,
         Err(trouble) => {
             seen.tags = Err(trouble);
@@ -259,13 +258,11 @@ async fn sign_again(
     wanted: &[WantedRecord],
 ) -> Result<()> {
     let signing = async {
-        let ring = ctx.keys.public(&ctx.client, space);
-        let ring = error::within("read the public keys of records", ring).await??;
+        let ring = ctx.public_keys(space).await?;
         if !ring.has_revoked() {
             return Ok::<_, Stopped>(0);
         }
-        let key = ctx.keys.signing(&ctx.client, space);
-        let key = error::within("read the key of records", key).await??;
+        let key = ctx.signing_key(space).await?;
         let again = records::sign_again(registry, repository, wanted, &ring, &key);
         let again = within(again, repository).await;
         again.map_err(Stopped::Trouble)
@@ -282,20 +279,6 @@ async fn sign_again(
         ),
     }
     Ok(())
-}
-
-async fn open(
-    ctx: &Context,
-    space: &str,
-    source: &ArtifactSource,
-    repository: &Repository,
-) -> Result<Result<Registry, Trouble>> {
-    let open = async {
-        let place = Place::of(source, repository);
-        let access = ctx.credentials.access(&ctx.client, space, place).await?;
-        Ok(ctx.registries.open(&access)?)
-    };
-    Stopped::as_value(open.await)
 }
 
 async fn within<T>(
@@ -375,19 +358,15 @@ fn key(uid: &str) -> String {
 
 impl Looks {
     fn due(&self, uid: &str, generation: i64) -> Option<Due> {
-        let due = self.lock().get(uid).copied();
+        let due = lock(&self.0).get(uid).copied();
         due.filter(|due| due.generation == generation)
     }
 
     fn remember(&self, uid: &str, due: Due) {
-        let mut known = self.lock();
+        let mut known = lock(&self.0);
         if known.len() >= MOST {
             known.clear();
         }
         known.insert(uid.to_owned(), due);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Due>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

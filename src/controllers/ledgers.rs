@@ -1,13 +1,13 @@
 //! The ledgers of a policy: read from the registry where there is none, and compared with it once after the start.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use kube::ResourceExt as _;
 
-use super::context::Context;
+use super::context::{Context, lock};
 use super::environments;
-use super::error::{Result, within};
+use super::error::Result;
 use super::pass::Stopped;
 use crate::api::{ArtifactSource, EnvironmentPolicy, LedgerArtifact, RecordRef};
 use crate::domain::artifact::{Digest, Repository};
@@ -16,14 +16,13 @@ use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, Sources, ledger, restored, versions};
 use crate::domain::record::KeyRing;
-use crate::effects::credentials::Place;
 use crate::effects::records;
 use crate::effects::registry::{Reference, Registry, RegistryError};
 
 /// Which ledgers this process has compared with the registry: namespace, environment and artifact.
 #[derive(Default)]
 pub(super) struct Compared {
-    known: Mutex<BTreeSet<(String, String, String)>>,
+    known: Mutex<BTreeSet<[String; 3]>>,
 }
 
 /// A ledger as it should be from now on.
@@ -46,26 +45,12 @@ pub(super) struct Examination {
 impl Compared {
     /// Whether this one was.
     pub(super) fn has(&self, space: &str, environment: &str, artifact: &str) -> bool {
-        let key = (
-            space.to_owned(),
-            environment.to_owned(),
-            artifact.to_owned(),
-        );
-        self.locked().contains(&key)
+        lock(&self.known).contains(&[space, environment, artifact].map(str::to_owned))
     }
 
     /// Remembers one; says whether that is news.
     pub(super) fn add(&self, space: &str, environment: &str, artifact: &str) -> bool {
-        let key = (
-            space.to_owned(),
-            environment.to_owned(),
-            artifact.to_owned(),
-        );
-        self.locked().insert(key)
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, String, String)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known).insert([space, environment, artifact].map(str::to_owned))
     }
 }
 
@@ -85,10 +70,8 @@ pub(super) async fn examine(
 ) -> Result<Examination> {
     let mut examination = Examination::default();
     for source in &policy.spec.artifacts {
-        let ledgers = policy.status.iter().flat_map(|status| &status.artifacts);
-        let known = ledgers
-            .filter(|ledger| environment.ledger.contains_key(&ledger.name))
-            .find(|ledger| ledger.name == source.name);
+        let mut ledgers = policy.status.iter().flat_map(|status| &status.artifacts);
+        let known = ledgers.find(|ledger| ledger.name == source.name);
         let compared = ctx.compared.has(space, &environment.name, &source.name);
         if known.is_some_and(|known| compared && known.unproven.is_none()) {
             continue;
@@ -141,18 +124,14 @@ impl Target<'_> {
                 ..LedgerArtifact::default()
             });
         };
-        let (client, space) = (&self.ctx.client, self.space);
-        let place = Place::of(self.source, repository);
-        let access = self.ctx.credentials.access(client, space, place).await?;
-        let keys = self.ctx.keys.public(client, space);
-        let keys = within("read the public keys of records", keys).await??;
+        let (ctx, space) = (self.ctx, self.space);
         let look = async {
-            let registry = self.ctx.registries.open(&access)?;
-            self.look(&registry, repository, &keys, known).await
+            let registry = ctx.registry(space, self.source, repository).await?;
+            let keys = ctx.public_keys(space).await?;
+            Ok(self.look(&registry, repository, &keys, known).await?)
         };
-        Ok(look
-            .await
-            .inspect_err(|_| self.ctx.credentials.forget(space))?)
+        look.await
+            .inspect_err(|_: &Stopped| ctx.credentials.forget(space))
     }
 
     /// `latest-<suffix>` says in one request whether a ledger is up to date; only else everything is read.

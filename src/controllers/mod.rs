@@ -1,6 +1,7 @@
 //! When floe runs: watches, controllers, leadership, stop.
 
 mod abandoned;
+mod access;
 mod audit_log;
 mod context;
 mod copies;

@@ -21,7 +21,7 @@ use crate::domain::plan::{Plan, Route};
 use crate::domain::policy::SignatureRule;
 use crate::domain::record::{KeyRing, SigningKey};
 use crate::effects::clock;
-use crate::effects::credentials::{NoAccess, Place};
+use crate::effects::credentials::NoAccess;
 use crate::effects::events::Note;
 use crate::effects::keys::NoKey;
 use crate::effects::ledger::WRITE_WINDOW;
@@ -198,12 +198,7 @@ impl Pass<'_> {
         repository: &Repository,
     ) -> Result<Registry, Stopped> {
         let space = &self.observed.request.space;
-        let access = self
-            .ctx
-            .credentials
-            .access(&self.ctx.client, space, Place::of(source, repository))
-            .await?;
-        Ok(self.ctx.registries.open(&access)?)
+        self.ctx.registry(space, source, repository).await
     }
 
     /// How far a copy is that runs beside this pass, when there is one; waits for it as long as the pass may.
@@ -217,20 +212,12 @@ impl Pass<'_> {
 
     /// The key that signs the records of this namespace.
     pub(super) async fn signing_key(&self) -> Result<Arc<SigningKey>, Stopped> {
-        let key = self
-            .ctx
-            .keys
-            .signing(&self.ctx.client, &self.observed.request.space);
-        Ok(within("read the key of records", key).await??)
+        self.ctx.signing_key(&self.observed.request.space).await
     }
 
     /// The keys that may have signed the records of this namespace.
     pub(super) async fn public_keys(&self) -> Result<KeyRing, Stopped> {
-        let keys = self
-            .ctx
-            .keys
-            .public(&self.ctx.client, &self.observed.request.space);
-        Ok(within("read the public keys of records", keys).await??)
+        self.ctx.public_keys(&self.observed.request.space).await
     }
 
     /// The records that the ledger of an environment names for this digest.

@@ -1,11 +1,12 @@
 //! Whether the rules of a policy can be read, found out once for each of its generations.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use super::context::lock;
 use crate::api::EnvironmentPolicy;
 use crate::domain::compliance::unreadable;
 use crate::domain::policy::{RULES_PROBLEM, rule_set};
@@ -34,8 +35,7 @@ impl RuleChecks {
         }
         let uid = policy.uid().unwrap_or_default();
         let generation = policy.metadata.generation.unwrap_or_default();
-        if let Some((_, problem)) = self
-            .known()
+        if let Some((_, problem)) = lock(&self.0)
             .get(&uid)
             .filter(|(known, _)| *known == generation)
         {
@@ -44,7 +44,7 @@ impl RuleChecks {
         match bounded::run(LIMIT, move || unreadable(&rules)).await {
             Ok(why) => {
                 let problem = why.map(|why| format!("{RULES_PROBLEM}{why}"));
-                let mut known = self.known();
+                let mut known = lock(&self.0);
                 if known.len() >= MOST {
                     known.clear();
                 }
@@ -54,10 +54,6 @@ impl RuleChecks {
             // Nothing is known yet: the next look tries again.
             Err(why) => Some(format!("{RULES_PROBLEM}cannot be read: {why}")),
         }
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
