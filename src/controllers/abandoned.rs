@@ -1,18 +1,20 @@
 //! Write slots whose owner has ended or is gone: cleared, after a look at what it has left behind.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::audit_log;
 use super::context::Context;
-use super::error::{Result, api, within};
+use super::error::{Result, api};
 use super::pass::Stopped;
-use crate::api::{ArtifactSource, EnvironmentPolicy, InFlight, LedgerEntry};
+use crate::api::{EnvironmentPolicy, InFlight, LedgerEntry};
 use crate::domain::artifact::Digest;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::entry_of;
 use crate::effects::abandoned_claims::{Standing, clear, standing, take_over};
-use crate::effects::credentials::Place;
 use crate::effects::{clock, records};
+
+/// How soon a claim is looked at again that could not be cleared.
+const RETRY: SignedDuration = SignedDuration::from_secs(15);
 
 /// Clears what can be cleared; says when the next look is due.
 pub(super) async fn clear_abandoned(
@@ -27,38 +29,20 @@ pub(super) async fn clear_abandoned(
         let Some(slot) = &ledger.in_flight else {
             continue;
         };
-        let (client, process) = (&ctx.client, ctx.settings.identity.as_str());
-        let (now, named) = (clock::now(), (ledger.name.as_str(), slot));
-        let stands = standing(client, space, slot, process, now);
-        let due = match api("look at the owner of a claim", stands).await? {
-            Standing::InUse(due) => Some(due),
-            Standing::Abandoned => {
-                let place = (space, environment.name.as_str(), ledger.name.as_str());
-                if let Err(why) = Stopped::as_value(audit_log::abandoned(ctx, place, slot).await)? {
-                    tracing::warn!(why = why.problem, "an abandoned claim stays");
-                    continue;
-                }
-                let taken = take_over(client, policy, named, process, now);
-                Some(api("take an abandoned claim over", Box::pin(taken)).await?)
-            }
-            Standing::Quiet => {
-                let mut sources = policy.spec.artifacts.iter();
-                let left = match sources.find(|source| source.name == ledger.name) {
-                    Some(source) => left_behind(ctx, environment, (space, source), slot).await,
-                    None => Ok(None),
-                };
-                match Stopped::as_value(left)? {
-                    Ok(entry) => {
-                        let cleared = clear(client, policy, named, entry.as_ref());
-                        api("give an abandoned claim back", Box::pin(cleared)).await?;
-                        None
-                    }
-                    Err(trouble) => {
-                        let why = trouble.problem;
-                        tracing::warn!(policy = environment.name, why, "an abandoned claim stays");
-                        Some(trouble.not_before.unwrap_or(now))
-                    }
-                }
+        let claim = Claim {
+            ctx,
+            policy,
+            environment,
+            space,
+            artifact: &ledger.name,
+            slot,
+        };
+        let due = match Stopped::as_value(claim.go_on().await)? {
+            Ok(due) => due,
+            Err(trouble) => {
+                let why = trouble.problem;
+                tracing::warn!(policy = environment.name, why, "an abandoned claim stays");
+                Some(trouble.not_before.unwrap_or_else(|| clock::now() + RETRY))
             }
         };
         next = [next, due].into_iter().flatten().min();
@@ -66,29 +50,60 @@ pub(super) async fn clear_abandoned(
     Ok(next)
 }
 
-/// What the ledger is to say of the owner of a slot: an entry, when its record lies beside the artifact.
-async fn left_behind(
-    ctx: &Context,
-    environment: &Environment,
-    (space, source): (&str, &ArtifactSource),
-    slot: &InFlight,
-) -> std::result::Result<Option<LedgerEntry>, Stopped> {
-    let repository = environment.artifacts.get(&source.name);
-    let Some((repository, digest)) = repository.zip(slot.digest.parse::<Digest>().ok()) else {
-        return Ok(None);
-    };
-    let place = Place::of(source, repository);
-    let access = ctx.credentials.access(&ctx.client, space, place).await?;
-    let keys = ctx.keys.public(&ctx.client, space);
-    let keys = within("read the public keys of records", keys).await??;
-    let registry = ctx.registries.open(&access)?;
-    let found = records::find(&registry, repository, &digest, &keys)
-        .await
-        .inspect_err(|_| ctx.credentials.forget(space))?;
-    let own = found.iter().find(|found| {
-        found.seen.id == slot.uid
-            && found.seen.space == space
-            && found.seen.target_environment == environment.name
-    });
-    Ok(own.map(|own| entry_of(&own.recorded, &own.seen)))
+/// A write slot that is taken.
+struct Claim<'a> {
+    ctx: &'a Context,
+    policy: &'a EnvironmentPolicy,
+    environment: &'a Environment,
+    space: &'a str,
+    artifact: &'a str,
+    slot: &'a InFlight,
+}
+
+impl Claim<'_> {
+    /// One step towards clearing it; says when the next is due.
+    async fn go_on(&self) -> std::result::Result<Option<Timestamp>, Stopped> {
+        let (client, process) = (&self.ctx.client, self.ctx.settings.identity.as_str());
+        let (now, named) = (clock::now(), (self.artifact, self.slot));
+        let stands = standing(client, self.space, self.slot, process, now);
+        match api("look at the owner of a claim", stands).await? {
+            Standing::InUse(due) => Ok(Some(due)),
+            Standing::Abandoned => {
+                let place = (self.space, self.environment.name.as_str(), self.artifact);
+                audit_log::abandoned(self.ctx, place, self.slot).await?;
+                let taken = take_over(client, self.policy, named, process, now);
+                let quiet = api("take an abandoned claim over", Box::pin(taken)).await?;
+                Ok(Some(quiet))
+            }
+            Standing::Quiet => {
+                let entry = self.left_behind().await?;
+                let cleared = clear(client, self.policy, named, entry.as_ref());
+                api("give an abandoned claim back", Box::pin(cleared)).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the ledger is to say of the owner: an entry, when its record lies beside the artifact.
+    async fn left_behind(&self) -> std::result::Result<Option<LedgerEntry>, Stopped> {
+        let (ctx, space) = (self.ctx, self.space);
+        let mut sources = self.policy.spec.artifacts.iter();
+        let source = sources.find(|source| source.name == self.artifact);
+        let repository = self.environment.artifacts.get(self.artifact);
+        let digest = self.slot.digest.parse::<Digest>().ok();
+        let (Some(source), Some(repository), Some(digest)) = (source, repository, digest) else {
+            return Ok(None);
+        };
+        let registry = ctx.registry(space, source, repository).await?;
+        let keys = ctx.public_keys(space).await?;
+        let found = records::find(&registry, repository, &digest, &keys)
+            .await
+            .inspect_err(|_| ctx.credentials.forget(space))?;
+        let own = found.iter().find(|found| {
+            found.seen.id == self.slot.uid
+                && found.seen.space == space
+                && found.seen.target_environment == self.environment.name
+        });
+        Ok(own.map(|own| entry_of(&own.recorded, &own.seen)))
+    }
 }
