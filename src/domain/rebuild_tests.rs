@@ -59,8 +59,29 @@ fn rebuilt(found: &[Found], latest: Option<&str>) -> LedgerArtifact {
 }
 
 fn accepting(found: &[Found], latest: Option<&str>, accepted: Option<&Digest>) -> LedgerArtifact {
+    with_sources(found, latest, accepted, ledger)
+}
+
+/// What comes of a ledger that was there before, beside what the registry shows.
+fn restoring(
+    known: &LedgerArtifact,
+    found: &[Found],
+    latest: &str,
+    accepted: Option<&Digest>,
+) -> LedgerArtifact {
+    with_sources(found, Some(latest), accepted, |sources| {
+        restored(known, sources)
+    })
+}
+
+fn with_sources(
+    found: &[Found],
+    latest: Option<&str>,
+    accepted: Option<&Digest>,
+    look: impl Fn(&Sources<'_>) -> LedgerArtifact,
+) -> LedgerArtifact {
     let latest = latest.map(|version| Digest::of(version.as_bytes()));
-    ledger(&Sources {
+    look(&Sources {
         space: "platform",
         environment: "prod",
         artifact: "app",
@@ -219,18 +240,8 @@ fn a_record_that_was_wrapped_again_is_no_second_one() {
 fn a_ledger_from_an_older_copy_catches_up_when_the_records_lead_back_to_it() {
     let known = rebuilt(&line(2), Some("v1.2.0"));
     let all = line(5);
-    let shown = |found: &[Found], accepted: Option<&Digest>| {
-        let latest = Digest::of(b"v1.5.0");
-        let sources = Sources {
-            space: "platform",
-            environment: "prod",
-            artifact: "app",
-            found,
-            latest: Some(&latest),
-            accepted: accepted.map(Digest::as_str),
-        };
-        restored(&known, &sources)
-    };
+    let shown =
+        |found: &[Found], accepted: Option<&Digest>| restoring(&known, found, "v1.5.0", accepted);
     let caught_up = shown(&all, None);
     assert_eq!((head(&caught_up), &caught_up.unproven), (5, &None));
     assert_eq!(caught_up.current.unwrap().version, "v1.5.0");
@@ -254,17 +265,7 @@ fn a_registry_that_is_behind_the_ledger_changes_nothing() {
         unproven: Some("as long as the registry was restored".to_owned()),
         ..rebuilt(&line(5), Some("v1.5.0"))
     };
-    let found = line(3);
-    let latest = Digest::of(b"v1.3.0");
-    let sources = Sources {
-        space: "platform",
-        environment: "prod",
-        artifact: "app",
-        found: &found,
-        latest: Some(&latest),
-        accepted: None,
-    };
-    let kept = restored(&known, &sources);
+    let kept = restoring(&known, &line(3), "v1.3.0", None);
     assert_eq!((head(&kept), kept.unproven), (5, None));
 }
 
@@ -273,16 +274,7 @@ fn another_record_under_the_number_of_the_ledger_is_said() {
     let known = rebuilt(&line(2), Some("v1.2.0"));
     let mut found = line(2);
     found[1].records[0].recorded.record = Digest::of(b"a fork");
-    let latest = Digest::of(b"v1.2.0");
-    let sources = Sources {
-        space: "platform",
-        environment: "prod",
-        artifact: "app",
-        found: &found,
-        latest: Some(&latest),
-        accepted: None,
-    };
-    let doubtful = restored(&known, &sources);
+    let doubtful = restoring(&known, &found, "v1.2.0", None);
     assert!(
         doubtful
             .unproven
