@@ -162,6 +162,32 @@ fn what_is_beyond_keep_last_goes_and_a_bare_tag_goes_after_the_last_environment(
 }
 
 #[test]
+fn a_bare_tag_stays_while_an_environment_has_another_build_of_its_version() {
+    let mut facts = facts();
+    facts.places = vec![
+        place("dev", &[("1.3.0", 40), ("1.2.0", 30), ("1.0.0+a", 10)]),
+        place("prod", &[("1.1.0", 25), ("1.0.0+b", 15)]),
+    ];
+    for gone in ["1.0.0", "1.0.0-dev", "1.0.0-prod"] {
+        facts.tags.remove(&tag(gone));
+    }
+    for (name, version) in [
+        ("1.0.0_a", "1.0.0+a"),
+        ("1.0.0_a-dev", "1.0.0+a"),
+        ("1.0.0_b-prod", "1.0.0+b"),
+    ] {
+        facts.tags.insert(tag(name), digest(version));
+    }
+    for (tag, why) in [
+        ("1.0.0_a-dev", "Old"),
+        ("1.0.0_b-prod", "KeepLast"),
+        ("1.0.0_a", "StillInUse"),
+    ] {
+        assert_eq!(reason(&facts, tag), why, "{tag}");
+    }
+}
+
+#[test]
 fn a_version_that_every_environment_lets_go_loses_all_of_its_tags_also_those_of_rollbacks() {
     let mut facts = facts();
     facts.places[1].retention = Some(keep(1));
