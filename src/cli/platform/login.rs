@@ -19,17 +19,17 @@ struct Helpers {
 }
 
 /// How this artifact's registry is reached: as the policy says, with the user's own login and trust.
-pub(in crate::cli) async fn access(
+pub(in crate::cli) fn access(
     source: &ArtifactSource,
     repository: &Repository,
     arguments: &RegistryArguments,
 ) -> Result<Access> {
     let (ca, docker_config) = (arguments.ca.as_deref(), arguments.docker_config.as_deref());
-    access_to(repository, source.plain_http, ca, docker_config).await
+    access_to(repository, source.plain_http, ca, docker_config)
 }
 
 /// How the registry of this repository is reached with the user's own login and trust.
-pub(in crate::cli) async fn access_to(
+pub(in crate::cli) fn access_to(
     repository: &Repository,
     plain_http: bool,
     ca: Option<&Path>,
@@ -38,29 +38,28 @@ pub(in crate::cli) async fn access_to(
     let mut access = Access::to(repository);
     access.plain_http = plain_http;
     access.ca_pem = match ca {
-        Some(path) => Some(read(path).await?),
+        Some(path) => Some(read(path)?),
         None => None,
     };
     let folder = docker_config
         .map(Path::to_owned)
         .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
     access.credentials = match folder {
-        Some(folder) => login(&folder, repository).await?,
+        Some(folder) => login(&folder, repository)?,
         None => None,
     };
     Ok(access)
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>> {
-    tokio::fs::read(path)
-        .await
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path)
         .map_err(|error| Failure::usage(format!("cannot read '{}': {error}", path.display())))
 }
 
 /// The login for this repository in `config.json` of the folder; `None` when there is none.
-async fn login(folder: &Path, repository: &Repository) -> Result<Option<Login>> {
+fn login(folder: &Path, repository: &Repository) -> Result<Option<Login>> {
     let path = folder.join("config.json");
-    let payload = match tokio::fs::read(&path).await {
+    let payload = match std::fs::read(&path) {
         Ok(payload) => payload,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {

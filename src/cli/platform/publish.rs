@@ -63,7 +63,7 @@ pub(super) async fn run(space: &Space, arguments: &PublishArguments) -> Result<E
             .map_err(|why| Failure::usage(format!("artifact '{artifact}' of the policy: {why}")))?,
         tag: tag(&policies, &version)?,
     };
-    let access = access(source, &target.repository, &arguments.registry).await?;
+    let access = access(source, &target.repository, &arguments.registry)?;
     let already_there = push(&Registry::new(&access)?, &target, &packed).await?;
     let mut published = Published {
         version: arguments.version.clone(),

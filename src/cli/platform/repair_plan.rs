@@ -367,7 +367,7 @@ async fn compare(
     let repository: Repository = source.repository.parse().map_err(|why| {
         Failure::usage(format!("artifact '{}' of the policy: {why}", source.name))
     })?;
-    let registry = Registry::new(&access(source, &repository, &arguments.registry).await?)?;
+    let registry = Registry::new(&access(source, &repository, &arguments.registry)?)?;
     let environment = Environment::of(policy);
     let names = tags(ledger, &environment.suffix)
         .into_iter()

@@ -136,6 +136,13 @@ pub(super) struct TreeArguments {
     pub(super) output: OutputArguments,
 }
 
+impl RegistryArguments {
+    /// Blobs are copied side by side; everything else is a few requests, one after the other.
+    pub(in crate::cli) fn works_side_by_side(&self) -> bool {
+        matches!(self.verb, RegistryVerb::Copy(_))
+    }
+}
+
 impl ReachArguments {
     /// Whether this registry is spoken to without TLS.
     pub(super) fn is_plain(&self, registry: &str) -> bool {

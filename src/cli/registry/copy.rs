@@ -41,8 +41,8 @@ pub(super) async fn run(reach: &Reach, arguments: &CopyArguments) -> Result<Exit
         )));
     }
     let wanted = wanted(from)?;
-    let source = reach.open(&from.repository).await?;
-    let target = reach.open(&to.repository).await?;
+    let source = reach.open(&from.repository)?;
+    let target = reach.open(&to.repository)?;
     let root = resolve(&source, from, wanted).await?;
     if let Some(tag) = tag {
         check_free(&target, to, tag, &root).await?;

@@ -44,12 +44,12 @@ struct Reach {
 }
 
 impl Reach {
-    async fn open(&self, repository: &Repository) -> Result<Registry> {
+    fn open(&self, repository: &Repository) -> Result<Registry> {
         let ReachArguments {
             ca, docker_config, ..
         } = &self.arguments;
         let plain = self.arguments.is_plain(repository.registry());
-        let access = access_to(repository, plain, ca.as_deref(), docker_config.as_deref()).await?;
+        let access = access_to(repository, plain, ca.as_deref(), docker_config.as_deref())?;
         self.registries.open(&access).map_err(failed)
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(reach: &Reach, arguments: &TagArguments) -> Result<ExitC
     } = arguments;
     let repository = &artifact.repository;
     let reference = wanted(artifact)?;
-    let registry = reach.open(repository).await?;
+    let registry = reach.open(repository)?;
     let manifest = registry.get_manifest(repository, &reference).await;
     let manifest = manifest
         .map_err(failed)?

@@ -25,7 +25,7 @@ pub(super) async fn run(reach: &Reach, arguments: &TreeArguments) -> Result<Exit
     let TreeArguments { artifact, output } = arguments;
     let repository = &artifact.repository;
     let wanted = wanted(artifact)?;
-    let registry = reach.open(repository).await?;
+    let registry = reach.open(repository)?;
     let head = registry.head_manifest(repository, &wanted).await;
     let head = head.map_err(failed)?.ok_or_else(|| not_there(artifact))?;
     let place = Place {

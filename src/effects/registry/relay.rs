@@ -227,6 +227,9 @@ impl Relay {
             let Some(piece) = piece? else {
                 return self.last().map(Some);
             };
+            if piece.is_empty() {
+                continue;
+            }
             self.read += piece.len() as u64;
             if self.read > self.size {
                 return Err(corrupt(&format!("it is longer than {} bytes", self.size)));
@@ -234,9 +237,10 @@ impl Relay {
             if let Some(hashing) = &mut self.hashing {
                 hashing.update(&piece);
             }
-            if let Some(before) = self.held.replace(piece) {
-                return Ok(Some(before));
+            if self.read < self.size {
+                return Ok(Some(piece));
             }
+            self.held = Some(piece);
         }
     }
 

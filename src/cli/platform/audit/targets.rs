@@ -132,8 +132,7 @@ impl Targets {
         }
         let (ca, folder) = (&arguments.registry.ca, &arguments.registry.docker_config);
         let repository = &chain.repository;
-        let mut access =
-            access_to(repository, *plain_http, ca.as_deref(), folder.as_deref()).await?;
+        let mut access = access_to(repository, *plain_http, ca.as_deref(), folder.as_deref())?;
         access.limits = limits();
         let registry = Registry::new(&access)?;
         let source = Source {

@@ -147,7 +147,7 @@ async fn clean(
     arguments: &GcArguments,
 ) -> Result<(Cleaning, Option<Failure>)> {
     let repository = &target.repository;
-    let access = access(&target.source, repository, &arguments.registry).await?;
+    let access = access(&target.source, repository, &arguments.registry)?;
     let registry = Registry::new(&access)?;
     let (mut facts, cluster) = look(space, &registry, target).await?;
     let keys = keys(space, arguments).await;
