@@ -72,6 +72,13 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_of_a_refusal_is_that_of_the_type() {
+        let schema = schemars::schema_for!(floe::domain::record::RefusalStatement);
+        let text = serde_json::to_string_pretty(&schema).unwrap();
+        same("refusal.schema.json", &(text + "\n"));
+    }
+
+    #[test]
     fn the_schema_of_the_audit_log_is_that_of_the_type() {
         let schema = schemars::schema_for!(floe::domain::audit_log::Line);
         let text = serde_json::to_string_pretty(&schema).unwrap();

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use floe::domain::audit_log::{Event, Line, Start, Verifier};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::harness::Rig;
 use crate::jobs::Wish;
 use crate::operator::Operator;
+use crate::person::platform;
 use crate::proxy::{Class, Fault, Killable as _, Moment, Server, count};
 use crate::registries::Kind;
 use crate::wait::{seconds, until};
@@ -114,11 +116,17 @@ pub async fn a_log_that_cannot_be_written_stops_promotions_until_it_can(rig: Rig
 pub async fn an_operator_whose_log_cannot_be_opened_promotes_nothing_until_it_can(rig: Rig) {
     let (world, folder) = (in_dev(&rig).await, Folder::of(&rig, "audit"));
     fs::write(&folder.path, "a file where the volume should be").unwrap();
-    let operator = folder.operator(&world, "one", &[]).await;
+    let operator = folder.start(&world, "one", &[]);
+    operator.until_ready(SOON).await;
     world.promote("one", "v1.0.0", "dev").await;
-    world.waits("one", "AuditLogUnavailable").await;
+    // Nobody knows yet whether the log tells of promotions that ledger and registry have lost.
+    world.waits("one", "LedgerNotReady").await;
+    let policy = world.policies().get("dev").await.unwrap();
+    let conditions = policy.status.unwrap().conditions;
+    let stands = |one: &Condition| one.type_ == "Ready" && one.reason == "AuditLogUnavailable";
+    assert!(conditions.iter().any(stands), "{conditions:?}");
     assert_eq!(writable(&operator).await, "0");
-    let ledger = ledger(&world).await;
+    let ledger = world.ledger("dev").await;
     assert!(
         ledger.in_flight.is_none(),
         "it keeps others waiting: {ledger:?}"
@@ -265,7 +273,7 @@ pub async fn a_request_that_is_deleted_at_any_stage_leaves_a_line_and_no_claim(r
             [("one".to_owned(), end.to_owned())],
             "deleted while {stage}"
         );
-        let ledger = ledger(&world).await;
+        let ledger = world.ledger("dev").await;
         assert!(
             ledger.in_flight.is_none(),
             "deleted while {stage}: {ledger:?}"
@@ -299,6 +307,45 @@ pub async fn a_request_that_is_deleted_after_its_policy_leaves_a_line_too(rig: R
 }
 
 /// An environment, a version, and no operator yet.
+pub async fn a_ledger_and_a_registry_from_an_older_copy_are_found_out_by_the_log(rig: Rig) {
+    let (world, folder) = (in_dev(&rig).await, Folder::of(&rig, "audit"));
+    folder.operator(&world, "one", &[]).await;
+    world.promote("first", "v1.0.0", "dev").await;
+    assert_eq!(reason(&world.ended("first").await), "Promoted");
+    let older = world.ledger("dev").await;
+    world.repository.publish("v1.1.0", "second").await;
+    world.promote("second", "v1.1.0", "dev").await;
+    assert_eq!(reason(&world.ended("second").await), "Promoted");
+    let lost = world.ledger("dev").await.audit.unwrap();
+    world.kill_operators().await;
+    // The second promotion is in neither of the two any more.
+    world.put_ledger("dev", &older).await;
+    for tag in ["latest-dev", "v1.1.0-dev"] {
+        world.repository.retag("v1.0.0", tag).await;
+    }
+    folder.start(&world, "two", &[]);
+    let problem = until("the ledger is in doubt", SOON, async || {
+        world.ledger("dev").await.unproven
+    })
+    .await;
+    let told = format!("the audit log ends with record 2, {}", lost.record);
+    assert!(problem.contains(&told), "{problem}");
+    world.repository.publish("v1.2.0", "third").await;
+    world.promote("third", "v1.2.0", "dev").await;
+    world.waits("third", "LedgerUnproven").await;
+    assert_eq!(world.repository.digest("v1.2.0-dev").await, None);
+
+    // The record that nobody else knows any more is accepted: the chain goes on behind it.
+    let accept = ["audit", "repair", "dev", "--accept", &lost.record];
+    let accepted = platform(&world, &accept).await;
+    assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
+    assert_eq!(reason(&world.ended("third").await), "Promoted");
+    let digest = world.repository.digest("v1.2.0-dev").await.unwrap();
+    let record = world.repository.records(&digest).await.remove(0).json();
+    assert_eq!(record["predicate"]["sequence"], 3);
+    assert_eq!(record["predicate"]["previous"]["record"], lost.record);
+}
+
 async fn in_dev(rig: &Rig) -> World {
     let world = World::new(rig, Kind::Referrers).await;
     world.policy("dev", json!({})).await;
@@ -348,11 +395,6 @@ async fn writable(operator: &Operator) -> String {
     value.expect("the metric is there")
 }
 
-async fn ledger(world: &World) -> floe::api::LedgerArtifact {
-    let policy = world.policies().get("dev").await.unwrap();
-    policy.status.unwrap().artifacts.remove(0)
-}
-
 /// Where an operator writes its log.
 #[derive(Clone)]
 struct Folder {
@@ -375,12 +417,17 @@ impl Folder {
 
     /// Starts an operator that writes here, and waits until it works.
     async fn operator(&self, world: &World, identity: &str, more: &[&str]) -> Arc<Operator> {
-        let folder = format!("--audit-log-dir={}", self.path.display());
-        let arguments = [&[folder.as_str()], more].concat();
-        let operator = world.start_operator_with(identity, false, &arguments);
+        let operator = self.start(world, identity, more);
         operator.until_ready(SOON).await;
         world.policy_ready("dev").await;
         operator
+    }
+
+    /// Starts an operator that writes here.
+    fn start(&self, world: &World, identity: &str, more: &[&str]) -> Arc<Operator> {
+        let folder = format!("--audit-log-dir={}", self.path.display());
+        let arguments = [&[folder.as_str()], more].concat();
+        world.start_operator_with(identity, false, &arguments)
     }
 
     /// As when the volume is gone: in its place nothing can be made.

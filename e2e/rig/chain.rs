@@ -1,9 +1,8 @@
 //! Records form a chain, whatever becomes of the ledger that knows its head.
 
-use floe::api::{EnvironmentPolicy, LedgerArtifact};
 use floe::domain::record::VSA_TYPE;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::harness::Rig;
@@ -61,7 +60,7 @@ pub async fn each_record_names_the_one_before_it_and_the_summary_beside_it(rig: 
             assert_eq!(audit.summary, Some(summary.digest));
             before = Some(record);
         }
-        let head = ledger(&world).await.audit.unwrap();
+        let head = world.ledger("dev").await.audit.unwrap();
         assert_eq!((head.referrer, head.sequence), (before.unwrap().digest, 2));
     }
 }
@@ -69,18 +68,18 @@ pub async fn each_record_names_the_one_before_it_and_the_summary_beside_it(rig: 
 pub async fn a_ledger_from_an_older_copy_takes_what_is_missing_from_the_registry(rig: Rig) {
     let world = in_dev(&rig, Kind::Distribution).await;
     promoted(&world, "v1.0.0").await;
-    let older = ledger(&world).await;
+    let older = world.ledger("dev").await;
     promoted(&world, "v1.1.0").await;
     promoted(&world, "v1.2.0").await;
-    let newest = ledger(&world).await;
+    let newest = world.ledger("dev").await;
     world.kill_operators().await;
-    put_ledger(&world, &older).await;
+    world.put_ledger("dev", &older).await;
     world.operator("later").await;
     until("the ledger has caught up", SOON, async || {
-        (ledger(&world).await.audit == newest.audit).then_some(())
+        (world.ledger("dev").await.audit == newest.audit).then_some(())
     })
     .await;
-    assert_eq!(ledger(&world).await, newest);
+    assert_eq!(world.ledger("dev").await, newest);
     let digest = promoted(&world, "v1.3.0").await;
     let [record] = world.repository.records(&digest).await.try_into().unwrap();
     assert_eq!(record.json()["predicate"]["sequence"], 4);
@@ -89,18 +88,18 @@ pub async fn a_ledger_from_an_older_copy_takes_what_is_missing_from_the_registry
 pub async fn a_ledger_that_nothing_can_prove_stops_its_chain_until_a_record_is_accepted(rig: Rig) {
     let world = in_dev(&rig, Kind::Referrers).await;
     promoted(&world, "v1.0.0").await;
-    let older = ledger(&world).await;
+    let older = world.ledger("dev").await;
     promoted(&world, "v1.1.0").await;
     promoted(&world, "v1.2.0").await;
-    let newest = ledger(&world).await.audit.unwrap();
+    let newest = world.ledger("dev").await.audit.unwrap();
     world.kill_operators().await;
     // The ledger is from an older copy, and the record between the two cannot be found any more.
-    put_ledger(&world, &older).await;
+    world.put_ledger("dev", &older).await;
     world.repository.retag("v1.0.0", "v1.1.0-dev").await;
     world.operator("later").await;
 
     let problem = until("the ledger is in doubt", SOON, async || {
-        ledger(&world).await.unproven
+        world.ledger("dev").await.unproven
     })
     .await;
     assert!(
@@ -133,7 +132,7 @@ pub async fn a_ledger_that_nothing_can_prove_stops_its_chain_until_a_record_is_a
     let accepted = platform(&world, &accept).await;
     assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
     assert_eq!(reason(&world.ended("to-v1-3-0").await), "Promoted");
-    let after = ledger(&world).await;
+    let after = world.ledger("dev").await;
     assert_eq!((after.unproven, after.audit.unwrap().sequence), (None, 4));
 }
 
@@ -164,10 +163,10 @@ pub async fn a_promotion_that_is_removed_by_force_behind_its_record_keeps_its_pl
 
     world.operator("two").await;
     until("the claim is cleared", seconds(60), async || {
-        ledger(&world).await.in_flight.is_none().then_some(())
+        world.ledger("dev").await.in_flight.is_none().then_some(())
     })
     .await;
-    let left = ledger(&world).await;
+    let left = world.ledger("dev").await;
     assert_eq!((left.current, left.history.len()), (None, 1));
     let [before] = world.repository.records(&first).await.try_into().unwrap();
     let digest = promoted(&world, "v1.1.0").await;
@@ -194,22 +193,4 @@ async fn promoted(world: &World, version: &str) -> String {
     let ended = world.ended(&name).await;
     assert_eq!(reason(&ended), "Promoted", "{}", message(&ended));
     digest
-}
-
-async fn ledger(world: &World) -> LedgerArtifact {
-    let policy = world.policies().get("dev").await.unwrap();
-    let ledgers = policy.status.map(|status| status.artifacts);
-    ledgers.unwrap_or_default().pop().unwrap_or_default()
-}
-
-/// Puts the ledger back as it was, as a restored cluster would have it.
-async fn put_ledger(world: &World, ledger: &LedgerArtifact) {
-    let by_hand: Api<EnvironmentPolicy> = Api::namespaced(world.hand.clone(), &world.namespace);
-    let mut policy = by_hand.get("dev").await.unwrap();
-    policy.status.as_mut().unwrap().artifacts = vec![ledger.clone()];
-    let parameters = PostParams::default();
-    by_hand
-        .replace_status("dev", &parameters, &policy)
-        .await
-        .unwrap();
 }

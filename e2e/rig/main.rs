@@ -44,12 +44,14 @@ mod keys;
 mod leadership;
 mod ledger;
 mod main_scenario;
+mod refusal_records;
 mod refusals;
 mod replicas;
 mod requester;
 mod retention;
 mod rig_itself;
 mod side_by_side;
+mod trail;
 mod two_operators;
 
 use harness::{Test, tests};
@@ -76,6 +78,7 @@ fn main() -> std::process::ExitCode {
         requester::who_may_not_promote_reads_who_lacks_what,
         budgets::a_promotion_with_four_jobs_keeps_its_budget,
         budgets::a_promotion_with_policy_compliance_alone_keeps_its_budget,
+        trail::a_promotion_leaves_a_small_trail,
         budgets::a_secret_is_read_once,
         budgets::a_replica_costs_its_copy_and_two_looks_at_the_ledger,
         budgets::an_operator_with_nothing_to_do_does_nothing,
@@ -119,6 +122,9 @@ fn main() -> std::process::ExitCode {
         refusals::hostile::a_gate_gets_nothing_from_fields_that_it_does_not_have,
         refusals::hostile::a_gate_gets_nothing_from_values_that_a_field_is_not_made_for,
         refusals::objects::a_malformed_object_of_any_kind_is_left_alone_and_others_go_on,
+        refusal_records::a_refusal_lies_beside_the_artifact_where_the_policy_asks_for_it,
+        refusal_records::a_request_that_is_deleted_is_a_refusal_too_but_not_where_the_log_is_enough,
+        refusal_records::a_refusal_waits_for_the_registry_and_the_object_for_the_refusal,
         chain::each_record_names_the_one_before_it_and_the_summary_beside_it,
         chain::a_ledger_from_an_older_copy_takes_what_is_missing_from_the_registry,
         chain::a_ledger_that_nothing_can_prove_stops_its_chain_until_a_record_is_accepted,
@@ -155,6 +161,7 @@ fn main() -> std::process::ExitCode {
         audit_log::whoever_takes_a_slot_over_says_so_in_the_log,
         audit_log::a_request_that_is_deleted_at_any_stage_leaves_a_line_and_no_claim,
         audit_log::a_request_that_is_deleted_after_its_policy_leaves_a_line_too,
+        audit_log::a_ledger_and_a_registry_from_an_older_copy_are_found_out_by_the_log,
         crashes::a_crash_right_after_a_job_was_made_makes_no_second_one,
         crashes::a_crash_right_after_the_tag_was_written_does_not_write_it_again,
         crashes::a_crash_right_after_the_record_was_written_writes_no_second_one,

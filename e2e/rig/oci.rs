@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use floe::domain::record::{BUNDLE_TYPE, Envelope, VSA_TYPE};
+use floe::domain::record::{BUNDLE_TYPE, Envelope};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -155,12 +155,13 @@ impl Repository {
         map
     }
 
-    /// The records of floe among the referrers of a digest: without the summaries beside them.
+    /// The records of promotions among the referrers of a digest: without the summaries beside them, and refusals.
     pub async fn records(&self, digest: &str) -> Vec<Referrer> {
         let mut referrers = self.referrers(digest).await;
         referrers.retain(|referrer| {
             let kind = &referrer.manifest["annotations"]["dev.sigstore.bundle.predicateType"];
-            kind != VSA_TYPE
+            let kind = kind.as_str().unwrap_or_default();
+            kind.starts_with("https://floe.dev/promotion/")
         });
         referrers
     }

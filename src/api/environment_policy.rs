@@ -96,6 +96,14 @@ pub struct EnvironmentPolicySpec {
     /// `Monotonic` (default): a promotion never lowers the version of the environment. `Any`: it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_order: Option<VersionOrder>,
+    /// Where it stays that a Promotion failed or was refused, stopped or deleted. `Log` (default): in its status and
+    /// in the operator's audit log. `Registry`: beside the artifact too, as a signed referrer with the predicate type
+    /// `https://floe.dev/refusal/v1/<environment>`, for requests that came so far that a digest was resolved and is
+    /// in this environment's repository; dry runs are left out. Whoever may create a Promotion then adds to the
+    /// artifact's list of referrers. A registry that does not take it is tried for 10 minutes after the end; the
+    /// object can be deleted only after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_refusals: Option<RecordRefusals>,
     /// Which old versions are kept when somebody cleans up with `floe platform gc`. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
@@ -126,8 +134,8 @@ pub struct ArtifactSource {
     )]
     pub repository: String,
     /// The record that counts as the newest one although what the registry holds does not fit together: by SHA-256
-    /// of what was signed. Only looked at while `status.artifacts[].unproven` is set; it may be taken out after
-    /// that. `floe platform audit repair` fills it in.
+    /// of what was signed. Only looked at while `status.artifacts[].unproven` is set; it may be taken out after the
+    /// next promotion. `floe platform audit repair` fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub accepted_record: Option<String>,
@@ -301,6 +309,16 @@ pub enum VersionOrder {
     Monotonic,
     /// A promotion may bring any version.
     Any,
+}
+
+/// Where it stays that a request was not promoted.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordRefusals {
+    /// In its status and in the operator's audit log.
+    #[default]
+    Log,
+    /// Beside the artifact, too.
+    Registry,
 }
 
 /// What is in the environment now, and whether the policy can be used.

@@ -19,7 +19,7 @@ pub use conditions::{ConditionType, condition_list, find as find_condition};
 pub use environment_policy::{
     ArtifactSource, Baseline, CloudProvider, Credentials, Drift, EnvironmentPolicy,
     EnvironmentPolicySpec, EnvironmentPolicyStatus, InFlight, LedgerArtifact, LedgerEntry,
-    ReplicaSource, Verification, VersionOrder, WorkloadIdentity,
+    RecordRefusals, ReplicaSource, Verification, VersionOrder, WorkloadIdentity,
 };
 pub use gate::{
     AllowedFinding, EnvVar, Gate, GateCredentials, GateType, MetricLimit, OnFailure, ReportFormat,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::copies::Copies;
 use super::drift::Looks;
 use super::ledgers::Compared;
+use super::refusals::Postponed;
 use super::rules::RuleChecks;
 use super::watches::{Triggers, promotions_of, trigger};
 use crate::api::{EnvironmentPolicy, Promotion};
@@ -122,6 +123,8 @@ pub(super) struct Context {
     written: Mutex<BTreeMap<String, Written>>,
     /// Failed passes in a row, by object.
     failures: Mutex<BTreeMap<String, u32>>,
+    /// Refusals that could not be written yet.
+    pub(super) postponed_refusals: Postponed,
 }
 
 impl Context {
@@ -163,6 +166,7 @@ impl Context {
             expected: Mutex::default(),
             written: Mutex::default(),
             failures: Mutex::default(),
+            postponed_refusals: Postponed::default(),
         })
     }
 
@@ -247,6 +251,7 @@ impl Context {
             known.let_go = Some(clock::instant());
         }
         lock(&self.failures).remove(uid);
+        self.postponed_refusals.forget(uid);
         self.copies.stop(uid);
     }
 

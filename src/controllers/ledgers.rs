@@ -11,13 +11,14 @@ use super::error::Result;
 use super::pass::Stopped;
 use crate::api::{ArtifactSource, EnvironmentPolicy, LedgerArtifact, RecordRef};
 use crate::domain::artifact::{Digest, Repository};
+use crate::domain::audit_log::ChainName;
 use crate::domain::names::latest_tag;
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
-use crate::domain::rebuild::{Found, Sources, ledger, restored, versions};
+use crate::domain::rebuild::{Found, Sources, ledger, restored, unlike_the_log, versions};
 use crate::domain::record::KeyRing;
-use crate::effects::records;
 use crate::effects::registry::{Reference, Registry, RegistryError};
+use crate::effects::{clock, records};
 
 /// Which ledgers this process has compared with the registry: namespace, environment and artifact.
 #[derive(Default)]
@@ -126,6 +127,8 @@ impl Target<'_> {
         };
         let (ctx, space) = (self.ctx, self.space);
         let look = async {
+            // What the log knows is not known before it is open; until then nothing is promoted anyway.
+            ctx.audit_log.open(clock::now()).await?;
             let registry = ctx.registry(space, self.source, repository).await?;
             let keys = ctx.public_keys(space).await?;
             Ok(self.look(&registry, repository, &keys, known).await?)
@@ -149,7 +152,15 @@ impl Target<'_> {
                 .map(|head| head.digest),
             None => None,
         };
-        if let Some(known) = known.filter(|known| known.unproven.is_none()) {
+        let logged = self.ctx.audit_log.newest(&ChainName {
+            space: self.space.to_owned(),
+            environment: self.environment.name.clone(),
+            artifact: self.source.name.clone(),
+            repository: repository.to_string(),
+        });
+        if let Some(known) = known.filter(|known| known.unproven.is_none())
+            && unlike_the_log(known, logged.as_ref()).is_none()
+        {
             let current = known.current.as_ref().map(|entry| entry.digest.as_str());
             if latest.as_ref().map(Digest::as_str) == current {
                 return Ok(known.clone());
@@ -164,6 +175,7 @@ impl Target<'_> {
             found: &found,
             latest: latest.as_ref(),
             accepted: self.source.accepted_record.as_deref(),
+            logged: logged.as_ref(),
         };
         Ok(known.map_or_else(|| ledger(&sources), |known| restored(known, &sources)))
     }

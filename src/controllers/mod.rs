@@ -16,6 +16,7 @@ mod observe;
 mod pass;
 mod perform;
 mod promotion;
+mod refusals;
 mod replicas;
 mod report;
 mod rules;

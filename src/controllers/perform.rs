@@ -162,7 +162,7 @@ fn asks_for_signature(pass: &Pass<'_>, plan: &Plan) -> bool {
     rule.is_some_and(SignatureRule::asks)
 }
 
-async fn claim(pass: &mut Pass<'_>) -> Done {
+pub(super) async fn claim(pass: &mut Pass<'_>) -> Done {
     let plan = pass.plan()?;
     // Nobody is to wait for who cannot write.
     audit_log::ready(pass).await?;
@@ -196,7 +196,7 @@ async fn claim(pass: &mut Pass<'_>) -> Done {
     Ok(Receipt::Claim(claim, environments))
 }
 
-async fn release_claim(pass: &mut Pass<'_>) -> Done {
+pub(super) async fn release_claim(pass: &mut Pass<'_>) -> Done {
     let plan = pass.plan()?;
     let request = pass.observed.request.clone();
     let asked = claim_request(pass, &request, &plan);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action as Next;
 
@@ -53,8 +54,8 @@ pub(super) async fn reconcile(object: Arc<Guarded<Promotion>>, ctx: Arc<Context>
         if pass.promotion.labels().contains_key(LABEL_RESULT) && !has_finalizer(&pass.promotion) {
             return Ok(Next::await_change());
         }
-        finish(&mut pass, stage).await?;
-        return Ok(Next::await_change());
+        let again = finish(&mut pass, stage).await?;
+        return Ok(again.map_or_else(Next::await_change, look_at));
     }
     if !has_finalizer(&pass.promotion)
         && !pass.observed.settled
@@ -63,12 +64,13 @@ pub(super) async fn reconcile(object: Arc<Guarded<Promotion>>, ctx: Arc<Context>
         add_finalizer(&mut pass).await?;
     }
     let decision = work(&mut pass).await?;
-    report(&mut pass, &decision).await?;
+    let next_look = report(&mut pass, &decision).await?;
     ctx.went_well(&pass.observed.request.uid);
-    Ok(decision.next_look.map_or_else(
-        || Next::requeue(Duration::from_hours(1)),
-        |at| Next::requeue(clock::until(at).max(Duration::from_millis(200))),
-    ))
+    Ok(next_look.map_or_else(|| Next::requeue(Duration::from_hours(1)), look_at))
+}
+
+fn look_at(at: Timestamp) -> Next {
+    Next::requeue(clock::until(at).max(Duration::from_millis(200)))
 }
 
 /// Decides and performs until there is nothing to do but wait, or it has ended.

@@ -1,14 +1,14 @@
 //! Status, Events, and the end: what people and tools see of a pass.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use super::audit_log;
 use super::error::{Result, api};
 use super::pass::Pass;
+use super::{audit_log, refusals};
 use crate::api::{
     ConditionType, FIELD_MANAGER, FINALIZER, GateStatus, LABEL_DIGEST, LABEL_RESULT, Promotion,
     PromotionStatus, find_condition,
@@ -27,8 +27,8 @@ pub(super) const PROMOTE: &str = "Promote";
 /// What floe does to the replicas of a promotion, in Events.
 const REPLICATE: &str = "Replicate";
 
-/// Stores what the decision says, when it says something new.
-pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<()> {
+/// Stores what the decision says, when it says something new; says when to look again.
+pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<Option<Timestamp>> {
     let before = pass.status();
     let generation = pass.promotion.metadata.generation.unwrap_or_default();
     let after = status_of(&before, generation, &pass.observed, decision, pass.now);
@@ -41,17 +41,24 @@ pub(super) async fn report(pass: &mut Pass<'_>, decision: &Decision) -> Result<(
         events::publish(&pass.ctx.recorder, &about, &note).await;
     }
     if decision.is_over() {
-        finish(pass, decision.stage).await?;
-    } else if decision.outcome.is_some() {
+        return finish(pass, decision.stage).await;
+    }
+    if decision.outcome.is_some() {
         audit_log::result(pass).await?;
     }
-    Ok(())
+    Ok(decision.next_look)
 }
 
 /// Marks a request that has ended, so that the cache lets go of it, and lets Kubernetes delete it: not before the
-/// audit log says how it ended.
-pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
+/// audit log says how it ended, and not before its refusal lies where the policy wants it: then it says when to try
+/// again.
+pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<Option<Timestamp>> {
     audit_log::result(pass).await?;
+    if stage == Stage::Failed
+        && let Some(again) = refusals::record(pass).await?
+    {
+        return Ok(Some(again));
+    }
     let meta = &pass.promotion.metadata;
     let finalizers: Vec<&String> = meta
         .finalizers
@@ -73,7 +80,7 @@ pub(super) async fn finish(pass: &mut Pass<'_>, stage: Stage) -> Result<()> {
     patch_metadata(pass, "mark the promotion as ended", &patch).await?;
     stop_gates(pass).await;
     pass.ctx.forget(&pass.observed.request.uid);
-    Ok(())
+    Ok(None)
 }
 
 /// Deletes the Jobs of gates that were given up, such as one whose image cannot be pulled: its Pod would wait

@@ -95,7 +95,7 @@ pub const REASONS: &[Reason] = &[
     Reason {
         word: "LedgerNotReady",
         ends: Ends::Waits,
-        meaning: "What the environment holds is being read from the registry, as for a policy that was just made.",
+        meaning: "What the environment holds is being compared with the registry and the audit log, as for a policy that was just made or an operator that has just started.",
         advice: "Nothing for a moment; if it stays, see why the policy is not Ready (kubectl describe fenv).",
     },
     Reason {

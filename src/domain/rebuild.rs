@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::artifact::{Digest, Tag};
+use super::audit_log::Promoted;
 use super::names::{Version, version_of_tag};
 use super::record::{FoundRecord, Recorded, Seen, SeenGate};
 use crate::api::{Baseline, LedgerArtifact, LedgerEntry};
@@ -53,6 +54,8 @@ pub struct Sources<'a> {
     pub latest: Option<&'a Digest>,
     /// The record that somebody says is the newest.
     pub accepted: Option<&'a str>,
+    /// The newest promotion that this operator's audit log knows of, with its record.
+    pub logged: Option<&'a Promoted>,
 }
 
 /// The ledger of one artifact. A version without a record was not promoted by floe and is left out;
@@ -71,7 +74,7 @@ pub fn ledger(sources: &Sources<'_>) -> LedgerArtifact {
     let latest = sources.latest.map(Digest::as_str);
     let current = history.iter().find(|entry| latest == Some(&entry.digest));
     let chain = sources.chain();
-    LedgerArtifact {
+    let ledger = LedgerArtifact {
         name: sources.artifact.to_owned(),
         current: current.cloned(),
         history,
@@ -80,7 +83,8 @@ pub fn ledger(sources: &Sources<'_>) -> LedgerArtifact {
         baselines,
         in_flight: None,
         drift: Vec::new(),
-    }
+    };
+    sources.beside_the_log(ledger)
 }
 
 /// A ledger that was there before, and what the registry shows now: which of the two counts.
@@ -104,10 +108,10 @@ pub fn restored(known: &LedgerArtifact, sources: &Sources<'_>) -> LedgerArtifact
             had.record, has.record
         ))
     } else if shown_number <= known_number {
-        return LedgerArtifact {
+        return sources.beside_the_log(LedgerArtifact {
             unproven: None,
             ..known.clone()
-        };
+        });
     } else if shown.unproven.is_some() {
         shown.unproven.clone()
     } else {
@@ -140,7 +144,60 @@ pub fn restored(known: &LedgerArtifact, sources: &Sources<'_>) -> LedgerArtifact
     }
 }
 
+/// Why a ledger cannot be the newest one, going by the audit log: what a log tells has been in both, the ledger and
+/// the registry. A log may be older than the two (each operator has its own), never newer.
+pub fn unlike_the_log(ledger: &LedgerArtifact, logged: Option<&Promoted>) -> Option<String> {
+    let logged = &logged?.recorded;
+    let (number, record) = (logged.sequence, &logged.record);
+    match &ledger.audit {
+        Some(head) if head.sequence > number => None,
+        Some(head) if head.sequence == number && head.record == record.as_str() => None,
+        Some(head) if head.sequence == number => Some(format!(
+            "the audit log knows record {number} as {record}, and ledger and registry have {} under that number",
+            head.record
+        )),
+        Some(head) => Some(format!(
+            "the audit log ends with record {number}, {record}, and ledger and registry with record {}",
+            head.sequence
+        )),
+        None => Some(format!(
+            "the audit log ends with record {number}, {record}, and neither ledger nor registry have any"
+        )),
+    }
+}
+
 impl Sources<'_> {
+    /// The ledger, in doubt when the audit log knows better. What somebody has accepted counts in spite of the log:
+    /// also the record that only the log still knows, behind which the chain then goes on.
+    fn beside_the_log(&self, ledger: LedgerArtifact) -> LedgerArtifact {
+        let Some(problem) = unlike_the_log(&ledger, self.logged) else {
+            return ledger;
+        };
+        let head = ledger.audit.as_ref().map(|head| head.record.as_str());
+        if self.accepted.is_some() && self.accepted == head {
+            return ledger;
+        }
+        if let Some(logged) = self.logged
+            && self.accepted == Some(logged.recorded.record.as_str())
+        {
+            let older = ledger.history.into_iter();
+            let older = older.filter(|entry| entry.version != logged.version);
+            return LedgerArtifact {
+                history: std::iter::once(entry_of_log(logged))
+                    .chain(older)
+                    .take(VERSIONS_MAX)
+                    .collect(),
+                audit: Some(logged.recorded.to_api()),
+                unproven: None,
+                ..ledger
+            };
+        }
+        LedgerArtifact {
+            unproven: ledger.unproven.or(Some(problem)),
+            ..ledger
+        }
+    }
+
     /// The records of this artifact in this environment, the newest first, each once however often it was wrapped.
     /// Of two with the same number the accepted one comes first.
     pub fn chain(&self) -> Vec<&FoundRecord> {
@@ -255,6 +312,18 @@ pub fn entry_of(recorded: &Recorded, seen: &Seen) -> LedgerEntry {
         promotion: Some(seen.name.clone()),
         uid: Some(seen.id.clone()),
         audit: Some(recorded.to_api()),
+    }
+}
+
+fn entry_of_log(logged: &Promoted) -> LedgerEntry {
+    LedgerEntry {
+        version: logged.version.clone(),
+        digest: logged.digest.clone(),
+        promoted_at: Time(logged.decided_at),
+        by: logged.requested_by.clone(),
+        promotion: Some(logged.name.clone()),
+        uid: Some(logged.uid.clone()),
+        audit: Some(logged.recorded.to_api()),
     }
 }
 

@@ -1,6 +1,7 @@
 use jiff::Timestamp;
 
 use super::*;
+use crate::domain::policy::Ledger;
 use crate::domain::record::{Previous, SeenArtifact};
 
 /// The record with this number, behind the one of the number before it; decisions may have been taken in another
@@ -59,7 +60,7 @@ fn rebuilt(found: &[Found], latest: Option<&str>) -> LedgerArtifact {
 }
 
 fn accepting(found: &[Found], latest: Option<&str>, accepted: Option<&Digest>) -> LedgerArtifact {
-    with_sources(found, latest, accepted, ledger)
+    with_sources(found, latest, accepted, None, ledger)
 }
 
 /// What comes of a ledger that was there before, beside what the registry shows.
@@ -69,7 +70,7 @@ fn restoring(
     latest: &str,
     accepted: Option<&Digest>,
 ) -> LedgerArtifact {
-    with_sources(found, Some(latest), accepted, |sources| {
+    with_sources(found, Some(latest), accepted, None, |sources| {
         restored(known, sources)
     })
 }
@@ -78,6 +79,7 @@ fn with_sources(
     found: &[Found],
     latest: Option<&str>,
     accepted: Option<&Digest>,
+    logged: Option<&Promoted>,
     look: impl Fn(&Sources<'_>) -> LedgerArtifact,
 ) -> LedgerArtifact {
     let latest = latest.map(|version| Digest::of(version.as_bytes()));
@@ -88,6 +90,7 @@ fn with_sources(
         found,
         latest: latest.as_ref(),
         accepted: accepted.map(Digest::as_str),
+        logged,
     })
 }
 
@@ -103,6 +106,13 @@ fn line(count: i64) -> Vec<Found> {
 
 fn head(ledger: &LedgerArtifact) -> i64 {
     ledger.audit.as_ref().map_or(0, |audit| audit.sequence)
+}
+
+/// The record that the one of the next promotion will name.
+fn goes_on_behind(ledger: &LedgerArtifact) -> Digest {
+    let ledger = Ledger::of(ledger);
+    let (_, before) = ledger.newest_before("another").unwrap();
+    before.record.clone()
 }
 
 #[test]
@@ -173,6 +183,7 @@ fn a_latest_tag_that_no_record_explains_gives_no_current_version() {
         found: &found,
         latest: None,
         accepted: None,
+        logged: None,
     };
     assert!(ledger(&elsewhere).history.is_empty());
 }
@@ -213,6 +224,7 @@ fn records_that_do_not_fit_together_are_said_and_one_can_be_accepted() {
         let problem = ledger.unproven.unwrap_or_default();
         assert!(problem.contains(says), "{what}: {problem}");
         let accepted = accepting(found, latest, Some(&record(3)));
+        assert_eq!(goes_on_behind(&accepted), record(3), "{what}");
         let audit = accepted.audit.unwrap();
         assert_eq!(
             (audit.record, accepted.unproven),
@@ -280,5 +292,81 @@ fn another_record_under_the_number_of_the_ledger_is_said() {
             .unproven
             .unwrap()
             .contains("the ledger knows record 2 as")
+    );
+}
+
+/// What a log tells of a promotion with this number.
+fn told(sequence: i64) -> Promoted {
+    let FoundRecord { recorded, seen } = seen("v1.9.0", "prod", sequence);
+    Promoted {
+        version: seen.artifact.version,
+        digest: seen.artifact.digest.to_string(),
+        decided_at: seen.decided_at,
+        requested_by: seen.requested_by,
+        name: seen.name,
+        uid: seen.id,
+        recorded,
+    }
+}
+
+/// What comes of the ledger and the registry of two promotions, beside a log that was told of this record last.
+fn beside_the_log(
+    sequence: i64,
+    content: &Digest,
+    accepted: Option<&Digest>,
+) -> [LedgerArtifact; 2] {
+    let mut logged = told(sequence);
+    logged.recorded.record = content.clone();
+    let known = rebuilt(&line(2), Some("v1.2.0"));
+    let look = |look: &dyn Fn(&Sources<'_>) -> LedgerArtifact| {
+        with_sources(&line(2), Some("v1.2.0"), accepted, Some(&logged), look)
+    };
+    [look(&ledger), look(&|sources| restored(&known, sources))]
+}
+
+#[test]
+fn a_log_that_tells_no_more_than_ledger_and_registry_leaves_no_doubt() {
+    for number in [1, 2] {
+        for ledger in beside_the_log(number, &record(number), None) {
+            assert_eq!((head(&ledger), ledger.unproven), (2, None), "{number}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_knows_better_than_ledger_and_registry_is_said_and_a_record_can_be_accepted() {
+    let other = Digest::of(b"a fork");
+    for (number, logged, says) in [
+        (3, record(3), "the audit log ends with record 3"),
+        (2, other, "the audit log knows record 2 as"),
+    ] {
+        for ledger in beside_the_log(number, &logged, None) {
+            let problem = ledger.unproven.unwrap_or_default();
+            assert!(problem.contains(says), "{problem}");
+            assert!(problem.contains(logged.as_str()), "{problem}");
+        }
+        for accepted in [&record(2), &logged] {
+            for ledger in beside_the_log(number, &logged, Some(accepted)) {
+                assert_eq!(&goes_on_behind(&ledger), accepted);
+                let audit = ledger.audit.unwrap();
+                assert_eq!(
+                    (&audit.record, ledger.unproven),
+                    (&accepted.to_string(), None)
+                );
+            }
+        }
+        let stale = beside_the_log(number, &logged, Some(&record(1)));
+        assert!(stale.iter().all(|ledger| ledger.unproven.is_some()));
+    }
+}
+
+#[test]
+fn a_log_that_knows_of_promotions_leaves_an_empty_registry_in_doubt() {
+    let logged = told(1);
+    let empty = with_sources(&[], None, None, Some(&logged), ledger);
+    let problem = empty.unproven.unwrap_or_default();
+    assert!(
+        problem.contains("neither ledger nor registry have any"),
+        "{problem}"
     );
 }

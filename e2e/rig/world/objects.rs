@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use floe::api::{EnvironmentPolicy, LABEL_RESULT, Promotion};
+use floe::api::{EnvironmentPolicy, LABEL_RESULT, LedgerArtifact, Promotion};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
@@ -57,6 +57,25 @@ impl World {
             (condition(&policy.status.as_ref()?.conditions, "Ready") == "True").then_some(())
         })
         .await;
+    }
+
+    /// The ledger of the environment's one artifact; empty before there is one.
+    pub async fn ledger(&self, environment: &str) -> LedgerArtifact {
+        let policy = self.policies().get(environment).await;
+        let status = policy.expect("the policy exists").status;
+        let ledgers = status.map(|status| status.artifacts);
+        ledgers.unwrap_or_default().pop().unwrap_or_default()
+    }
+
+    /// Puts a ledger in the place of what is there, as a restored cluster would have it.
+    pub async fn put_ledger(&self, environment: &str, ledger: &LedgerArtifact) {
+        let by_hand: Api<EnvironmentPolicy> = Api::namespaced(self.hand.clone(), &self.namespace);
+        let mut policy = by_hand.get(environment).await.expect("the policy exists");
+        policy.status.get_or_insert_default().artifacts = vec![ledger.clone()];
+        by_hand
+            .replace_status(environment, &PostParams::default(), &policy)
+            .await
+            .expect("put the ledger back");
     }
 
     /// Asks for a promotion, as this identity.

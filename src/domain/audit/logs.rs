@@ -6,9 +6,7 @@ use jiff::Timestamp;
 
 use super::content::Chain;
 use crate::domain::audit_log::{Event, Line};
-
-/// The reason of a request that has left a record.
-const PROMOTED: &str = "Promoted";
+use crate::domain::decision::Outcome;
 
 /// What logs say, line by line.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +68,7 @@ impl Logs {
             Event::Intent => {
                 told.requests.insert(about.uid.clone());
             }
-            Event::Result if line.reason.as_deref() == Some(PROMOTED) => {
+            Event::Result if line.reason.as_deref() == Some(Outcome::Promoted.reason()) => {
                 let chain = line.chain.as_ref();
                 told.requests.insert(about.uid.clone());
                 told.promoted.push(Promoted {

@@ -4,9 +4,11 @@
 //! files of a log, one after the other, are the log.
 
 mod line;
+mod newest;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use line::{About, Chain, Entry, Event, Head, LINE_MAX, Line, NotALine, Torn};
+pub use newest::{ChainName, NewestRecords, Promoted};
 pub use verify::{Broken, End, Problem, Start, Verifier};

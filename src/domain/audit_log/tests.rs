@@ -350,3 +350,48 @@ fn an_intent_a_take_over_and_an_end_are_told_once_each() {
     assert_ne!(told(Event::TakeOver, 1), told(Event::TakeOver, 2));
     assert_eq!(Entry::of(Event::Opened).told_once(at(1)), None);
 }
+
+#[test]
+fn the_newest_record_of_a_chain_is_that_of_the_promotion_told_last() {
+    let told = |event, reason: &str, number, dev: &str| {
+        let mut entry = Entry::of(event);
+        entry.request = Some(About {
+            environment: dev.to_owned(),
+            ..about(1)
+        });
+        entry.reason = Some(reason.to_owned());
+        entry.decided_at = Some(Timestamp::UNIX_EPOCH);
+        entry.chain = Some(Chain {
+            sequence: Some(number),
+            record: Some(Digest::of(&number.to_be_bytes()).to_string()),
+            referrer: Some(Digest::of(b"referrer").to_string()),
+        });
+        entry
+    };
+    let mut newest = NewestRecords::default();
+    for entry in [
+        told(Event::Result, "Promoted", 7, "dev"),
+        // Accepted at a lower number, and gone on from there.
+        told(Event::Result, "Promoted", 4, "dev"),
+        told(Event::Intent, "Promoted", 8, "dev"),
+        told(Event::Result, "AlreadyPromoted", 9, "dev"),
+        told(Event::Result, "Promoted", 2, "prod"),
+        Entry::of(Event::Opened),
+    ] {
+        newest.entry(&entry);
+    }
+    let number = |environment: &str, repository: &str| {
+        let name = ChainName {
+            space: "team".to_owned(),
+            environment: environment.to_owned(),
+            artifact: "platform".to_owned(),
+            repository: repository.to_owned(),
+        };
+        newest.of(&name).map(|newest| newest.recorded.sequence)
+    };
+    let repository = "registry.example/team/platform";
+    assert_eq!(number("dev", repository), Some(4));
+    assert_eq!(number("prod", repository), Some(2));
+    assert_eq!(number("staging", repository), None);
+    assert_eq!(number("dev", "registry.example/moved"), None);
+}

@@ -224,7 +224,7 @@ impl fmt::Display for WaitingOn {
             ),
             Self::Ledger { environment } => write!(
                 f,
-                "what is in '{environment}' has not been read from the registry yet; if this lasts, see the conditions of that EnvironmentPolicy"
+                "what is in '{environment}' has not been compared with the registry and the audit log yet; if this lasts, see the conditions of that EnvironmentPolicy"
             ),
             Self::LedgerUnproven {
                 environment,

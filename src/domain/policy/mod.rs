@@ -15,7 +15,7 @@ use super::record::Recorded;
 use super::replicas::Replica;
 use super::retention::Retention;
 use crate::api;
-pub use crate::api::{OnFailure, SignatureMode, Verification, VersionOrder};
+pub use crate::api::{OnFailure, RecordRefusals, SignatureMode, Verification, VersionOrder};
 pub use gate_rule::{DEFAULT_TIMEOUT_SECONDS, GateRule, rule_set};
 pub use signature_rule::{SignatureRule, TrustKind, TrustRef};
 
@@ -51,6 +51,8 @@ pub struct Environment {
     pub gates: Vec<GateRule>,
     /// Whether versions may go down.
     pub version_order: VersionOrder,
+    /// Where it stays that a request was not promoted.
+    pub record_refusals: RecordRefusals,
     /// Which old versions may be deleted; none: no version.
     pub retention: Option<Retention>,
     /// Why the policy cannot be used, when it cannot.
@@ -67,6 +69,8 @@ pub struct Ledger {
     pub current: Option<Entry>,
     /// Completed promotions, the newest first.
     pub history: Vec<Entry>,
+    /// The record at the head of the chain, by its identity.
+    pub head: Option<Digest>,
     /// Why it is not certain which record is the newest, when it is not.
     pub unproven: Option<String>,
     /// What each gate measured at the last promotion for which it did.
@@ -241,6 +245,7 @@ impl Environment {
             signature,
             gates,
             version_order: spec.version_order.unwrap_or_default(),
+            record_refusals: spec.record_refusals.unwrap_or_default(),
             retention,
             problem,
             ledger: policy
@@ -260,6 +265,10 @@ impl Ledger {
         Self {
             current: status.current.as_ref().and_then(Entry::of),
             history: status.history.iter().filter_map(Entry::of).collect(),
+            head: status
+                .audit
+                .as_ref()
+                .and_then(|head| head.record.parse().ok()),
             unproven: status.unproven.clone(),
             baselines: status
                 .baselines
@@ -289,14 +298,18 @@ impl Ledger {
         is(current) || self.history[since.unwrap_or_default()..].iter().any(is)
     }
 
-    /// The promotion with the newest record, of another object than this one: what its record comes behind.
+    /// The promotion with the newest record, of another object than this one: what its record comes behind. Of two
+    /// with one number, as after a fork, the one at the head of the chain.
     pub fn newest_before(&self, uid: &str) -> Option<(&Entry, &Recorded)> {
         self.history
             .iter()
             .chain(&self.current)
             .filter(|entry| entry.uid.as_deref() != Some(uid))
             .filter_map(|entry| Some((entry, entry.audit.as_ref()?)))
-            .max_by_key(|(_, recorded)| recorded.sequence)
+            .max_by_key(|(_, recorded)| {
+                let is_head = self.head.as_ref() == Some(&recorded.record);
+                (recorded.sequence, is_head)
+            })
     }
 
     /// The newest entry of this version.

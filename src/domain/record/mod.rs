@@ -7,6 +7,7 @@ mod chain;
 mod envelope;
 mod key_statement;
 mod keys;
+mod refusal;
 mod ring;
 mod statement;
 mod vsa;
@@ -30,6 +31,7 @@ pub use key_statement::{
     KeyStatement, REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, rotation_without_former,
 };
 pub use keys::{NotAKey, PublicKey, SigningKey};
+pub use refusal::{Refusal, RefusalStatement, refusal, refusal_type};
 pub use ring::{BadRing, KeyRing, KeyState, KeyUse, RingKey, Signer};
 pub use statement::{
     Artifact, Gate, Operator, Policy, Predicate, Previous, Replica, Signature, Statement, Subject,
@@ -120,12 +122,7 @@ pub fn statement(
             instance: intent.operator_instance.clone(),
             log: intent.operator_log.clone(),
         },
-        artifact: Artifact {
-            name: route.artifact.clone(),
-            version: route.version.to_string(),
-            digest: plan.digest.clone(),
-            media_type: plan.media_type.clone(),
-        },
+        artifact: Artifact::of(plan),
         repository: route.repository.clone(),
         tag: route.tag.clone(),
         source_environment: route.from.clone(),

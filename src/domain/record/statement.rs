@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::artifact::{Digest, Repository, Tag};
+use crate::domain::plan::Plan;
 
 /// The record of a promotion: an in-toto statement about the promoted digest. What is not known is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -134,6 +135,17 @@ pub struct Artifact {
     pub media_type: String,
 }
 
+impl Artifact {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            name: plan.route.artifact.clone(),
+            version: plan.route.version.to_string(),
+            digest: plan.digest.clone(),
+            media_type: plan.media_type.clone(),
+        }
+    }
+}
+
 /// What was found out about the artifact's signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -159,7 +171,7 @@ pub struct Gate {
     /// `PolicyCompliance`, `Tests`, `SecurityScan`, `CostAnalysis`, `PerformanceBaseline` or `Custom`.
     #[serde(rename = "type")]
     pub gate_type: String,
-    /// `Passed` or `Warned`.
+    /// `Passed` or `Warned`; in a refusal also `Failed`, `Error`, `TimedOut` or `Running`.
     pub outcome: String,
     /// `Warn`, for a gate that did not pass and only warns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::domain::audit_log::{Broken, End, Head, Start, Torn, Verifier};
+use crate::domain::audit_log::{Broken, End, Head, NewestRecords, Start, Torn, Verifier};
 
 /// How files end.
 const ENDING: &str = ".jsonl";
@@ -31,9 +31,18 @@ pub(super) struct Found {
     /// What was cut off from its end.
     pub torn: Option<Torn>,
     /// What its newest lines tell.
-    pub told: Vec<String>,
+    pub told: Told,
     /// Other logs, which are broken.
     pub broken: Vec<BrokenLog>,
+}
+
+/// What lines tell.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Those that are told once.
+    pub once: Vec<String>,
+    /// The records that they know of.
+    pub newest: NewestRecords,
 }
 
 /// A log in which nobody goes on.
@@ -118,7 +127,7 @@ pub(super) fn open(root: &Path, file_size: u64, new_id: &str) -> io::Result<Foun
     Ok(Found {
         log,
         torn: None,
-        told: Vec::new(),
+        told: Told::default(),
         broken,
     })
 }
@@ -152,7 +161,7 @@ struct Read {
     size: u64,
     head: Head,
     torn: Option<Torn>,
-    told: Vec<String>,
+    told: Told,
 }
 
 /// Reads the newest files of a log. The error is that of the system: then nobody knows what is in it.
@@ -174,7 +183,7 @@ fn go_on(folder: &Path, id: &str) -> io::Result<Result<Read, BrokenLog>> {
             size: 0,
             head,
             torn: None,
-            told: Vec::new(),
+            told: Told::default(),
         }));
     };
     let broken = |file: &Path, problem: String| {
@@ -186,7 +195,7 @@ fn go_on(folder: &Path, id: &str) -> io::Result<Result<Read, BrokenLog>> {
     };
     let start = if first == 1 { Start::First } else { Start::Any };
     let mut verifier = Verifier::new(start);
-    let mut told = Vec::new();
+    let mut told = Told::default();
     let mut length = 0;
     for (number, file) in &newest {
         if !verifier.is_at_end_of_line() {
@@ -227,7 +236,7 @@ fn go_on(folder: &Path, id: &str) -> io::Result<Result<Read, BrokenLog>> {
 fn feed(
     verifier: &mut Verifier,
     file: &Path,
-    told: &mut Vec<String>,
+    told: &mut Told,
     begins_with: &mut Option<u64>,
 ) -> io::Result<Result<u64, Broken>> {
     let mut file = File::open(file)?;
@@ -241,7 +250,8 @@ fn feed(
         length += u64::try_from(read).unwrap_or(u64::MAX);
         let pushed = verifier.push(bytes, |line, _| {
             begins_with.get_or_insert(line.sequence);
-            told.extend(line.told_once());
+            told.once.extend(line.told_once());
+            told.newest.line(line);
         });
         if let Err(broken) = pushed {
             return Ok(Err(broken));

@@ -11,12 +11,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::audit_log::{Entry, Event, Head, Line};
+use crate::domain::audit_log::{ChainName, Entry, Event, Head, Line, NewestRecords, Promoted};
 use files::{BrokenLog, OpenLog};
 
 /// How long a line may take.
@@ -67,6 +68,7 @@ pub enum Unwritable {
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     requests: mpsc::Sender<Request>,
+    newest: Arc<Mutex<NewestRecords>>,
 }
 
 /// What the thread is asked for.
@@ -82,12 +84,14 @@ impl AuditLog {
     /// Starts the thread. The log is opened with the first line, or by [`Self::open`].
     pub fn start(place: Place, operator: String) -> io::Result<Self> {
         let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);
+        let newest = Arc::<Mutex<NewestRecords>>::default();
         let mut writer = Writer {
             place,
             operator,
             open: None,
             broken: Vec::new(),
             told: None,
+            newest: Arc::clone(&newest),
         };
         std::thread::Builder::new()
             .name("audit-log".to_owned())
@@ -99,7 +103,7 @@ impl AuditLog {
                     }
                 }
             })?;
-        Ok(Self { requests })
+        Ok(Self { requests, newest })
     }
 
     /// Opens the log when it is not open, which also shows whether it can be written.
@@ -110,6 +114,11 @@ impl AuditLog {
     /// Writes a line, unless it is told already.
     pub async fn write(&self, entry: Entry, at: Timestamp) -> Result<Written, Unwritable> {
         self.ask(Some(entry), at).await
+    }
+
+    /// The newest promotion of a chain that the log knows of, once it is open: as far back as its two newest files go.
+    pub fn newest(&self, chain: &ChainName) -> Option<Promoted> {
+        lock(&self.newest).of(chain).cloned()
     }
 
     async fn ask(&self, entry: Option<Entry>, at: Timestamp) -> Result<Written, Unwritable> {
@@ -134,6 +143,7 @@ struct Writer {
     broken: Vec<BrokenLog>,
     /// Absent until the log was opened for the first time.
     told: Option<Told>,
+    newest: Arc<Mutex<NewestRecords>>,
 }
 
 /// A log that is open.
@@ -153,9 +163,12 @@ impl Writer {
         if let Some(entry) = entry
             && !self.told.as_ref().is_some_and(is_told)
         {
+            let mut newest = NewestRecords::default();
+            newest.entry(&entry);
             // Whatever fails, the log stays closed: how much of the line is on the disk is seen when it is opened.
             open.append(entry, at, &self.operator)
                 .map_err(|why| self.refused(&why))?;
+            lock(&self.newest).extend(newest);
             if let (Some(told), Some(key)) = (&mut self.told, known) {
                 told.add(key);
             }
@@ -180,7 +193,8 @@ impl Writer {
                 let found = files::open(path, *file_size, &new_id(at))?;
                 let mut open = Open::Files(Box::new(found.log));
                 // A line that failed in this process may be there and not be safe: it is written once more.
-                self.told.get_or_insert_with(|| Told::of(found.told));
+                self.told.get_or_insert_with(|| Told::of(found.told.once));
+                lock(&self.newest).extend(found.told.newest);
                 if let Some(torn) = found.torn {
                     tracing::warn!(
                         log = open.head().log_id,
@@ -240,6 +254,11 @@ impl Open {
             }
         }
     }
+}
+
+/// What a thread that panicked had locked is whole: it is filled by single insertions.
+fn lock(newest: &Mutex<NewestRecords>) -> std::sync::MutexGuard<'_, NewestRecords> {
+    newest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is told already, as far back as it is remembered.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
-use crate::domain::audit_log::{About, End, Start, Verifier};
+use crate::domain::artifact::Digest;
+use crate::domain::audit_log::{About, Chain, End, Start, Verifier};
 
 const SIZE: u64 = 16 << 20;
 
@@ -25,6 +26,7 @@ fn process(folder: &Path, file_size: u64) -> Writer {
         open: None,
         broken: Vec::new(),
         told: None,
+        newest: Arc::default(),
     }
 }
 
@@ -467,4 +469,45 @@ fn a_folder_whose_file_is_appended_to_by_somebody_else_is_broken() {
     file.write_all(b"{}\n").unwrap();
     let written = write(&mut process(folder.path(), SIZE), "two");
     assert_eq!(written.broken_logs, [id]);
+}
+
+#[test]
+fn the_newest_promotion_is_known_to_who_wrote_it_and_to_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = ChainName {
+        space: "team".to_owned(),
+        environment: "dev".to_owned(),
+        artifact: "app".to_owned(),
+        repository: "registry.example/app".to_owned(),
+    };
+    let mut entry = ended("one");
+    entry.request = Some(About {
+        uid: "one".to_owned(),
+        space: chain.space.clone(),
+        environment: chain.environment.clone(),
+        artifact: Some(chain.artifact.clone()),
+        repository: Some(chain.repository.clone()),
+        version: "v1.0.0".to_owned(),
+        digest: Some("sha256:aaa".to_owned()),
+        ..About::default()
+    });
+    entry.decided_at = Some(at(900));
+    entry.chain = Some(Chain {
+        sequence: Some(3),
+        record: Some(Digest::of(b"record").to_string()),
+        referrer: Some(Digest::of(b"referrer").to_string()),
+    });
+    let known = |writer: &Writer| {
+        let newest = lock(&writer.newest).of(&chain).cloned()?;
+        Some((newest.version, newest.recorded.sequence))
+    };
+    let newest = Some(("v1.0.0".to_owned(), 3));
+    let mut first = process(folder.path(), SIZE);
+    first.write(Some(entry), at(1000)).unwrap();
+    assert_eq!(known(&first), newest);
+    drop(first);
+    let mut second = process(folder.path(), SIZE);
+    assert_eq!(known(&second), None, "it has not opened the log");
+    second.write(None, at(1001)).unwrap();
+    assert_eq!(known(&second), newest);
 }

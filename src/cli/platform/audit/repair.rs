@@ -73,7 +73,7 @@ pub(super) async fn run(space: &Space, arguments: &AuditRepairArguments) -> Resu
     }
     space.accept_records(policy, &artifacts).await?;
     output::note(&format!(
-        "{record} is accepted as the newest record of '{}' in '{}'; the operator goes on once it has found it in the registry. A policy that lies in Git needs acceptedRecord there too until then",
+        "{record} is accepted as the newest record of '{}' in '{}'; the operator goes on once it has found it in the registry or in its audit log. A policy that lies in Git needs acceptedRecord there too until then",
         doubt.artifact,
         policy.name_any()
     ));
@@ -121,7 +121,7 @@ impl Present for Doubts {
                 _ => "no record".to_owned(),
             };
             let accepted = doubt.accepted.as_ref().map_or_else(String::new, |record| {
-                format!("  accepted  {record}, which is not the newest one in the registry\n")
+                format!("  accepted  {record}, which is not the newest one in the registry or in the audit log\n")
             });
             text.extend([format!(
                 "Nothing is promoted into '{environment}' of artifact '{artifact}':\n  problem   {problem}\n  ledger    {head}\n{accepted}\
