@@ -2,7 +2,9 @@
 
 use floe::domain::artifact::Digest;
 use floe::domain::drift::WantedRecord;
-use floe::domain::record::{KeyRing, KeyStatement, PublicKey, Revocation, Rotation, SigningKey};
+use floe::domain::record::{
+    KeyRing, KeyStatement, PublicKey, Revocation, Rotation, SigningKey, refusal_type,
+};
 use floe::effects::records::{Document, find, sign_again, write};
 use floe::effects::registry::Reference;
 use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
@@ -40,7 +42,7 @@ async fn records_of_two_keys(kind: Kind) {
             .await;
         let subject = subject.unwrap().unwrap();
         let document = Document {
-            statement: record(&digest),
+            statement: statement(&digest, TYPE),
             predicate_type: TYPE.to_owned(),
         };
         let written = write(&client, &repository, &subject, &[document], key, &[]).await;
@@ -115,6 +117,40 @@ async fn records_of_two_keys(kind: Kind) {
     assert!(accepts("second", after).await);
 }
 
+#[tokio::test]
+async fn a_refusal_stands_for_no_promotion_neither_for_cosign_nor_for_floe() {
+    for kind in [Kind::Distribution, Kind::Referrers] {
+        let stand = Stand::start(Way::open(kind)).await;
+        let programs = Programs::for_stands(&[&stand]);
+        let key = SigningKey::generate();
+        programs.write("floe.pub", &key.public().to_pem());
+        let (client, repository) = (stand.client(), stand.repository(NAME));
+        let made = image(&stand.by_hand(NAME), "refused").await;
+        let digest: Digest = made.digest.parse().unwrap();
+        let wanted = Reference::from(&digest);
+        let subject = client.get_manifest(&repository, &wanted).await;
+        let refusal = refusal_type("prod");
+        let document = Document {
+            statement: statement(&digest, &refusal),
+            predicate_type: refusal.clone(),
+        };
+        let subject = subject.unwrap().unwrap();
+        let written = write(&client, &repository, &subject, &[document], &key, &[]).await;
+        written.unwrap();
+        let ring = KeyRing::read("team", &key.public().to_pem(), "").unwrap();
+        let found = find(&client, &repository, &digest, &ring).await;
+        assert_eq!(found.unwrap(), []);
+        let reference = format!("{}/{NAME}@{digest}", stand.host);
+        for (kind, expected) in [(refusal.as_str(), true), (TYPE, false)] {
+            let kind = format!("--type={kind}");
+            let arguments = ["verify-attestation", "--key=floe.pub", &kind];
+            let arguments = [&arguments[..], &["--insecure-ignore-tlog"]].concat();
+            let verified = programs.cosign(&arguments, &reference).await;
+            assert_eq!(verified.status.success(), expected, "{kind}");
+        }
+    }
+}
+
 /// Whether cosign believes that this key has made the statement about `key.der`.
 async fn says(programs: &Programs, kind: &str, key: &str) -> bool {
     let (key, kind) = (
@@ -137,12 +173,12 @@ fn der(key: &PublicKey) -> Vec<u8> {
     key.to_public_key_der().unwrap().as_bytes().to_vec()
 }
 
-/// As much of a record as is read again.
-fn record(digest: &Digest) -> Vec<u8> {
+/// As much of a record as is read again, of this type.
+fn statement(digest: &Digest, kind: &str) -> Vec<u8> {
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": NAME, "digest": { "sha256": digest.hex() } }],
-        "predicateType": TYPE,
+        "predicateType": kind,
         "predicate": {
             "id": "u", "kind": "Promotion", "name": "p", "space": "team", "tag": "v1.0.0-prod",
             "artifact": { "name": "app", "version": "v1.0.0", "digest": digest },

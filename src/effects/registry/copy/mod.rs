@@ -46,7 +46,8 @@ pub struct CopyOptions {
     /// Whether what others attached comes along: referrers and cosign's older tags. Without, only
     /// the root with everything that it is made of.
     pub attached: bool,
-    /// Transfers side by side.
+    /// Transfers side by side. Default 3, as containerd has it: each takes about 1 MiB of memory, and more of them are no
+    /// faster.
     pub side_by_side: usize,
 }
 
@@ -54,7 +55,7 @@ impl Default for CopyOptions {
     fn default() -> Self {
         Self {
             attached: true,
-            side_by_side: 4,
+            side_by_side: 3,
         }
     }
 }
