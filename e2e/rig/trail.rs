@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::Rig;
-use crate::proxy::{Class, Entry, Server};
+use crate::proxy::{Entry, Server};
 use crate::registries::Kind;
 use crate::world::{SOON, World, gates, message, reason};
 
@@ -54,7 +54,7 @@ pub async fn a_promotion_leaves_a_small_trail(rig: Rig) {
         ratios.remove(0);
         ratios.sort_unstable_by(f64::total_cmp);
         rig.report(format!(
-            "trail, {kind:?}: {largest} bytes at most; from claim to ledger with it / without it {:.2} (median of {ROUNDS}, {:.2} to {:.2})",
+            "trail, {kind:?}: {largest} bytes at most; from claim to Succeeded with it / without it {:.2} (median of {ROUNDS}, {:.2} to {:.2})",
             ratios[ROUNDS / 2],
             ratios[0],
             ratios[ROUNDS - 1]
@@ -62,30 +62,22 @@ pub async fn a_promotion_leaves_a_small_trail(rig: Rig) {
     }
 }
 
-/// From the claim to the ledger, and how much of that goes to record and summary.
+/// From the claim to the status that says `Succeeded`, and how much of that goes to record and summary.
 fn times(entries: &[Entry]) -> (Duration, Duration) {
-    let at = |wanted: &dyn Fn(&Entry) -> bool| {
+    let at = |server: Server, part: &str| {
+        let wanted = |entry: &Entry| entry.seen.server == server && entry.seen.key.contains(part);
         let found = entries.iter().position(wanted);
         found.expect("the promotion went all the way")
     };
-    let is_policy = |entry: &Entry| {
-        let key = &entry.seen.key;
-        entry.seen.server == Server::Api
-            && entry.seen.class == Class::Write
-            && key.contains("environmentpolicies")
-    };
-    let in_registry = |entry: &Entry, part: &str| {
-        entry.seen.server == Server::Registry && entry.seen.key.contains(part)
-    };
-    let claim = at(&is_policy);
-    let record = at(&|entry| in_registry(entry, "POST blobs/upload"));
-    let latest = at(&|entry| in_registry(entry, "manifests/latest-dev"));
-    let settle = entries.iter().rposition(is_policy).expect("it was claimed");
+    let claim = at(Server::Api, "GET environmentpolicies");
+    let record = at(Server::Registry, "POST blobs/upload");
+    let latest = at(Server::Registry, "manifests/latest-dev");
+    let succeeded = at(Server::Api, "Succeeded");
     let (claim, record, latest, after) = (
         entries[claim].at,
         entries[record].at,
         entries[latest].at,
-        entries[settle + 1].at,
+        entries[succeeded + 1].at,
     );
     (after - claim, latest - record)
 }

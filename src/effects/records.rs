@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::domain::artifact::{Digest, Repository};
@@ -46,18 +47,19 @@ pub async fn write(
     key: &SigningKey,
     annotations: &[(&str, &str)],
 ) -> Result<Vec<Written>, RegistryError> {
-    let (mut written, mut referrers) = (Vec::new(), Vec::new());
+    let (mut written, mut referrers, mut bundles) = (Vec::new(), Vec::new(), Vec::new());
     for document in documents {
         let envelope = Envelope::seal(document.statement.clone(), key);
         let bundle = envelope.to_bundle(&key.public());
         let referrer = referrer(&bundle, subject, &document.predicate_type, annotations);
-        registry.push_blob(repository, bundle).await?;
+        bundles.push(registry.push_blob(repository, bundle));
         written.push(Written {
             record: envelope.identity(),
             referrer: referrer.digest().clone(),
         });
         referrers.push(referrer);
     }
+    try_join_all(bundles).await?;
     registry
         .push_referrers(repository, &referrers, subject.digest())
         .await?;
