@@ -130,10 +130,10 @@ pub(in crate::cli) enum ExportFormat {
 /// Say which record is the newest, where the operator cannot tell.
 ///
 /// When a cluster was restored from a backup, or a ledger was lost, the operator compares the ledger with the records in
-/// the registry and with its audit log. Where they do not fit together it promotes nothing (`LedgerUnproven`). Without --accept this command
-/// shows what does not fit. With it, the record goes into the policy (`acceptedRecord`), and the next promotion comes
-/// behind it. It has to be the newest one that the registry holds, so that nothing is cut off this way, or the newest one
-/// of the operator's audit log, when the registry has lost it.
+/// the registry and with its audit log. Where they do not fit together it promotes nothing (`LedgerUnproven`). Without
+/// --accept this command shows what does not fit. With it, the record goes into the policy (`acceptedRecord`), and the next
+/// promotion comes behind it. It has to be the newest one that the registry holds, so that nothing is cut off this way, or
+/// the newest one of the operator's audit log, when the registry has lost it.
 ///
 /// Accepting takes the right to change the EnvironmentPolicy.
 #[derive(Debug, Args)]
