@@ -1,4 +1,4 @@
-//! CONTRIBUTING.md names a test for each refusal: they exist.
+//! CONTRIBUTING.md names a test for each refusal: they exist. Seeded bugs still fit the sources.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -40,6 +40,23 @@ fn a_row_without_a_test_is_found() {
     assert_eq!(named(rows), ["one", "two"]);
     let bare = std::panic::catch_unwind(|| named(&format!("{rows}| b | |\n")));
     assert!(bare.is_err());
+}
+
+#[test]
+fn every_seeded_bug_can_still_be_planted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(root.join("e2e/seeded-bugs")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let patches: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "patch"))
+        .collect();
+    assert!(patches.len() > 10, "{patches:?}");
+    for patch in patches {
+        let mut apply = std::process::Command::new("git");
+        apply.args(["apply", "--check"]).arg(&patch);
+        let applied = apply.current_dir(root).output().unwrap();
+        assert!(applied.status.success(), "{patch:?}: {applied:?}");
+    }
 }
 
 /// The names in the second column of the table of refusals.

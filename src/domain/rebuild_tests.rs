@@ -370,3 +370,18 @@ fn a_log_that_knows_of_promotions_leaves_an_empty_registry_in_doubt() {
         "{problem}"
     );
 }
+
+#[test]
+fn of_more_versions_than_are_read_the_newest_lead_back_to_the_ledger_or_leave_it_in_doubt() {
+    let all = line(60);
+    let read = &all[all.len() - VERSIONS_MAX..];
+    for (had, leads_back) in [(60, true), (20, true), (10, true), (9, false)] {
+        let known = rebuilt(&line(had), Some(&format!("v1.{had}.0")));
+        let shown = restoring(&known, read, "v1.60.0", None);
+        let wanted = if leads_back { 60 } else { had };
+        assert_eq!(
+            (head(&shown), shown.unproven.is_none()),
+            (wanted, leads_back)
+        );
+    }
+}
