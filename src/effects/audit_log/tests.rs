@@ -2,8 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::{RwLock, RwLockReadGuard};
 
 use super::*;
 use crate::domain::artifact::Digest;
@@ -15,9 +17,44 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// Read while a log is open, written while a program is started: until it runs, the child holds the locks of all logs
+/// that were open, and a log that is just closed would look like one in use.
+static FORKS: RwLock<()> = RwLock::new(());
+
+/// A process that writes a log.
+struct Process {
+    writer: Writer,
+    _no_forks: RwLockReadGuard<'static, ()>,
+}
+
+impl Deref for Process {
+    type Target = Writer;
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+}
+
+/// Runs a program; it is started while no log is open. It never queues for that: some tests open two logs, and the
+/// second would wait behind it.
+fn started(command: &mut Command) -> Output {
+    let child = loop {
+        if let Ok(_alone) = FORKS.try_write() {
+            break command.stdout(Stdio::piped()).spawn().unwrap();
+        }
+        std::thread::yield_now();
+    };
+    child.wait_with_output().unwrap()
+}
+
 /// A process that has just been started.
-fn process(folder: &Path, file_size: u64) -> Writer {
-    Writer {
+fn process(folder: &Path, file_size: u64) -> Process {
+    let writer = Writer {
         place: Place::Folder {
             path: folder.to_owned(),
             file_size,
@@ -27,6 +64,10 @@ fn process(folder: &Path, file_size: u64) -> Writer {
         broken: Vec::new(),
         told: None,
         newest: Arc::default(),
+    };
+    Process {
+        writer,
+        _no_forks: FORKS.read().unwrap_or_else(PoisonError::into_inner),
     }
 }
 
@@ -357,13 +398,9 @@ fn on_a_full_disk_a_line_fails_and_when_there_is_room_again_the_log_goes_on() {
         // Without the trap the first write over the limit would end the process.
         let script = r#"trap "" XFSZ; ulimit -S -f 8; exec "$0" --exact "$1" --nocapture"#;
         let program = std::env::current_exe().unwrap();
-        let output = Command::new("bash")
-            .args(["-c", script])
-            .arg(program)
-            .arg(NAME)
-            .env("FLOE_TEST_LIMITED", "1")
-            .output()
-            .unwrap();
+        let mut limited = Command::new("bash");
+        limited.args(["-c", script]).arg(program).arg(NAME);
+        let output = started(limited.env("FLOE_TEST_LIMITED", "1"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{text}");
         assert!(text.contains("1 passed"), "{text}");
@@ -409,13 +446,8 @@ async fn a_disk_that_hangs_holds_up_nobody_longer_than_the_limit() {
     fs::create_dir(&log).unwrap();
     // To open it for writing waits for somebody who reads.
     let lock = log.join("lock");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&lock)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let made = started(Command::new("mkfifo").arg(&lock));
+    assert!(made.status.success());
     let place = Place::Folder {
         path: root.path().to_owned(),
         file_size: SIZE,
