@@ -12,7 +12,7 @@ use crate::jobs::Wish;
 use crate::oci::Referrer;
 use crate::proxy::Fault;
 use crate::registries::Kind;
-use crate::wait::until;
+use crate::wait::{seconds, until};
 use crate::world::{SOON, World, gates, message, reason};
 
 pub async fn a_refusal_lies_beside_the_artifact_where_the_policy_asks_for_it(rig: Rig) {
@@ -97,6 +97,7 @@ pub async fn a_refusal_waits_for_the_registry_and_the_object_for_the_refusal(rig
     assert!(world.promotions().get_opt("one").await.unwrap().is_some());
     assert_eq!(world.ledger("dev").await.in_flight, None);
     // Deleting it, or the claim that was given back, is no reason to try again at once.
+    world.proxy.trace.until_quiet(seconds(3), seconds(10)).await;
     let tries = world.proxy.trace.since(0).into_iter();
     let tries = tries.filter(|entry| entry.seen.key.contains(writes));
     assert_eq!(tries.count(), 1);
