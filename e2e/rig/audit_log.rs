@@ -95,7 +95,7 @@ pub async fn a_log_that_cannot_be_written_stops_promotions_until_it_can(rig: Rig
 
     folder.put_back();
     assert_eq!(reason(&world.ended("two").await), "Promoted");
-    until_gone(&world, "three").await;
+    world.until_gone("three").await;
     assert_eq!(writable(&operator).await, "1");
     let log = folder.only();
     let ends: Vec<(String, String)> = log.ends();
@@ -266,7 +266,7 @@ pub async fn a_request_that_is_deleted_at_any_stage_leaves_a_line_and_no_claim(r
             .delete("one", &DeleteParams::default())
             .await
             .unwrap();
-        until_gone(&world, "one").await;
+        world.until_gone("one").await;
         let ends = folder.only().ends();
         assert_eq!(
             ends,
@@ -299,7 +299,7 @@ pub async fn a_request_that_is_deleted_after_its_policy_leaves_a_line_too(rig: R
         .delete("one", &DeleteParams::default())
         .await
         .unwrap();
-    until_gone(&world, "one").await;
+    world.until_gone("one").await;
     assert_eq!(
         folder.only().ends(),
         [("one".to_owned(), "Aborted".to_owned())]
@@ -378,14 +378,6 @@ fn cut(world: &World) {
 async fn until_held_back(world: &World) {
     until("the write is held back", SOON, async || {
         (world.proxy.faults.waiting() == 0).then_some(())
-    })
-    .await;
-}
-
-async fn until_gone(world: &World, name: &str) {
-    until("the Promotion is gone", SOON, async || {
-        let found = world.promotions().get_opt(name).await;
-        found.expect("look for it").is_none().then_some(())
     })
     .await;
 }

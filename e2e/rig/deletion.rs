@@ -18,7 +18,7 @@ pub async fn a_promotion_that_is_deleted_while_gates_run_writes_nothing(rig: Rig
     world.jobs.until_waiting("policy_compliance").await;
     let mark = world.proxy.trace.mark();
     delete(&world).await;
-    until_gone(&world).await;
+    world.until_gone("one").await;
     assert_eq!(world.repository.tag_map().await, tags);
     assert_eq!(
         count(
@@ -51,7 +51,7 @@ pub async fn a_promotion_that_is_deleted_after_its_first_tag_is_finished_first(r
         })
         .await;
         delete(&world).await;
-        until_gone(&world).await;
+        world.until_gone("one").await;
         let tags = world.repository.tag_map().await;
         assert_eq!(
             tags.get("v1.0.0-dev"),
@@ -105,7 +105,7 @@ pub async fn a_deleted_promotion_whose_operator_died_after_the_first_tag_is_fini
         (world.repository.digest("latest-dev").await? == digest).then_some(())
     })
     .await;
-    until_gone(&world).await;
+    world.until_gone("one").await;
     assert_eq!(world.repository.records(&digest).await.len(), 1);
     let ledger = world
         .policies()
@@ -130,7 +130,7 @@ pub async fn a_promotion_that_is_deleted_goes_although_the_registry_is_down(rig:
     world.promote("one", "v1.0.0", "dev").await;
     world.waits("one", "RegistryUnavailable").await;
     delete(&world).await;
-    until_gone(&world).await;
+    world.until_gone("one").await;
 }
 
 pub async fn a_promotion_that_is_deleted_goes_although_its_policy_is_gone(rig: Rig) {
@@ -145,7 +145,7 @@ pub async fn a_promotion_that_is_deleted_goes_although_its_policy_is_gone(rig: R
         .unwrap();
     world.waits("one", "PolicyInvalid").await;
     delete(&world).await;
-    until_gone(&world).await;
+    world.until_gone("one").await;
 }
 
 async fn in_dev(rig: &Rig) -> World {
@@ -163,17 +163,4 @@ async fn delete(world: &World) {
         .delete("one", &DeleteParams::default())
         .await
         .expect("delete the Promotion");
-}
-
-async fn until_gone(world: &World) {
-    until("the Promotion is gone", SOON, async || {
-        world
-            .promotions()
-            .get_opt("one")
-            .await
-            .expect("look for it")
-            .is_none()
-            .then_some(())
-    })
-    .await;
 }

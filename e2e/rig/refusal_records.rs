@@ -25,13 +25,7 @@ pub async fn a_refusal_lies_beside_the_artifact_where_the_policy_asks_for_it(rig
         let ended = world.ended("one").await;
         assert_eq!(reason(&ended), "GateFailed");
         until_marked(&world, "one").await;
-        let [refusal] = world
-            .repository
-            .referrers(&digest)
-            .await
-            .try_into()
-            .unwrap();
-        let statement = read(&refusal);
+        let statement = only(&world, &digest).await;
         let predicate = &statement.predicate;
         assert_eq!(statement.predicate_type, "https://floe.dev/refusal/v1/dev");
         assert_eq!(predicate.requested_by.as_deref(), Some("alice"));
@@ -68,7 +62,7 @@ pub async fn a_request_that_is_deleted_is_a_refusal_too_but_not_where_the_log_is
         world.promote("one", "v1.0.0", "dev").await;
         world.jobs.until_waiting("policy_compliance").await;
         delete(&world, "one").await;
-        until_gone(&world, "one").await;
+        world.until_gone("one").await;
         let referrers = world.repository.referrers(&digest).await;
         assert_eq!(referrers.len(), count);
         for refusal in referrers {
@@ -102,14 +96,9 @@ pub async fn a_refusal_waits_for_the_registry_and_the_object_for_the_refusal(rig
     let tries = tries.filter(|entry| entry.seen.key.contains(writes));
     assert_eq!(tries.count(), 1);
     world.proxy.faults.clear();
-    until_gone(&world, "one").await;
-    let [refusal] = world
-        .repository
-        .referrers(&digest)
-        .await
-        .try_into()
-        .unwrap();
-    assert_eq!(read(&refusal).predicate.result, "GateFailed");
+    world.until_gone("one").await;
+    let refusal = only(&world, &digest).await;
+    assert_eq!(refusal.predicate.result, "GateFailed");
     until_told(&world, "RefusalRecorded").await;
 }
 
@@ -126,6 +115,13 @@ async fn in_dev(rig: &Rig, kind: Kind, refusals: &str) -> (World, String) {
     world.operator("one").await;
     world.policy_ready("dev").await;
     (world, digest)
+}
+
+/// The refusal that is all that refers to this digest.
+async fn only(world: &World, digest: &str) -> RefusalStatement {
+    let referrers = world.repository.referrers(digest).await;
+    let [refusal] = referrers.try_into().unwrap();
+    read(&refusal)
 }
 
 fn read(refusal: &Referrer) -> RefusalStatement {
@@ -155,14 +151,6 @@ async fn until_marked(world: &World, name: &str) {
         let promotion = world.promotions().get(name).await.ok()?;
         let finalizers = promotion.metadata.finalizers.unwrap_or_default();
         finalizers.is_empty().then_some(())
-    })
-    .await;
-}
-
-async fn until_gone(world: &World, name: &str) {
-    until("the Promotion is gone", SOON, async || {
-        let found = world.promotions().get_opt(name).await;
-        found.expect("look for it").is_none().then_some(())
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! What every pass needs: clients, caches, effects.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -26,6 +26,7 @@ use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudEndpoints, OwnIdentity};
 use crate::effects::credentials::Credentials;
 use crate::effects::keys::Keys;
+use crate::effects::lock::lock;
 use crate::effects::registry::{Addresses, ManifestCache, Registries};
 use crate::effects::signatures::VerifiedCache;
 use crate::telemetry::Metrics;
@@ -278,9 +279,4 @@ fn version(promotion: &Promotion) -> u128 {
         .as_deref()
         .and_then(|text| text.parse().ok())
         .unwrap_or_default()
-}
-
-/// Who panicked while holding the lock has left whole values behind.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,11 +12,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::context::{Guarded, lock};
+use super::context::Guarded;
 use super::watches::{Triggers, trigger};
 use crate::api::Promotion;
 use crate::domain::observed::Trouble;
 use crate::effects::clock;
+use crate::effects::lock::lock;
 use crate::effects::replication::NotReplicated;
 
 /// Copies at the same time.

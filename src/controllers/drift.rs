@@ -12,7 +12,7 @@ use kube::runtime::reflector::Store;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
-use super::context::{Context, Guarded, lock};
+use super::context::{Context, Guarded};
 use super::error::{Error, Result, api};
 use super::ledgers;
 use super::pass::{Stopped, trouble};
@@ -27,6 +27,7 @@ use crate::domain::drift::{
 use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::effects::events::{self, Note};
+use crate::effects::lock::lock;
 use crate::effects::registry::{Registry, RegistryError};
 use crate::effects::{clock, drift, ledger, records};
 use crate::telemetry::Standing;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use kube::ResourceExt as _;
 
-use super::context::{Context, lock};
+use super::context::Context;
 use super::environments;
 use super::error::Result;
 use super::pass::Stopped;
@@ -17,6 +17,7 @@ use crate::domain::observed::Trouble;
 use crate::domain::policy::Environment;
 use crate::domain::rebuild::{Found, Sources, ledger, restored, unlike_the_log, versions};
 use crate::domain::record::KeyRing;
+use crate::effects::lock::lock;
 use crate::effects::registry::{Reference, Registry, RegistryError};
 use crate::effects::{clock, records};
 

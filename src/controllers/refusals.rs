@@ -7,18 +7,18 @@ use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::context::lock;
 use super::error::Result;
 use super::pass::{Pass, Stopped};
 use super::perform::{claim, release_claim};
 use super::report::PROMOTE;
+use super::write::beside;
 use crate::domain::observed::{Claim, Receipt};
 use crate::domain::plan::Plan;
 use crate::domain::policy::RecordRefusals;
 use crate::domain::record::{refusal, refusal_type};
 use crate::effects::events::{self, Note};
-use crate::effects::records::{self, Document};
-use crate::effects::registry::Reference;
+use crate::effects::lock::lock;
+use crate::effects::records::{Document, Written};
 
 /// How long the object is kept for a registry that does not take the refusal.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(10);
@@ -39,10 +39,8 @@ impl Postponed {
 
 /// What came of one try.
 enum Tried {
-    /// It is there, in this referrer.
-    Written(String),
-    /// The artifact is not in the environment's repository: there is nothing beside which it could lie.
-    NoArtifact,
+    /// It is there.
+    Written(Vec<Written>),
     /// Somebody else writes at this moment.
     Busy,
 }
@@ -61,13 +59,14 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Result<Option<Timestamp>> {
     }
     let tried = under_claim(pass, &plan, statement).await;
     let problem = match Stopped::as_value(tried)? {
-        Ok(Tried::Written(referrer)) => {
+        Ok(Tried::Written(written)) => {
             let place = format!("{}@{}", plan.route.repository, plan.digest);
-            let text = format!("the refusal is recorded beside {place}, in {referrer}");
+            let referrers: Vec<&str> = written.iter().map(|one| one.referrer.as_str()).collect();
+            let referrers = referrers.join(", ");
+            let text = format!("the refusal is recorded beside {place}, in {referrers}");
             tell(pass, false, "RefusalRecorded", text).await;
             return Ok(None);
         }
-        Ok(Tried::NoArtifact) => format!("{}@{} is not there", plan.route.repository, plan.digest),
         Ok(Tried::Busy) => format!("the write slot of '{}' is not free", plan.route.to),
         Err(trouble) => {
             pass.ctx.credentials.forget(&pass.observed.request.space);
@@ -114,40 +113,13 @@ async fn under_claim(
         Receipt::Claim(Claim::Held, _) => {}
         _ => return Ok(Tried::Busy),
     }
-    let written = write(pass, plan, statement).await;
-    release_claim(pass).await?;
-    written
-}
-
-async fn write(pass: &Pass<'_>, plan: &Plan, statement: Vec<u8>) -> Result<Tried, Stopped> {
-    let repository = &plan.route.repository;
-    let registry = pass.registry(&plan.route).await?;
-    let key = pass.signing_key().await?;
-    let digest = Reference::from(&plan.digest);
-    let Some(subject) = registry.get_manifest(repository, &digest).await? else {
-        return Ok(Tried::NoArtifact);
-    };
-    let documents = [Document {
+    let refusal = Document {
         statement,
         predicate_type: refusal_type(&plan.route.to),
-    }];
-    let environment = plan.route.to.as_str();
-    let annotations = [
-        ("dev.floe.refusal.environment", environment),
-        ("dev.floe.refusal.version", plan.route.version.as_str()),
-    ];
-    let written = records::write(
-        &registry,
-        repository,
-        &subject,
-        &documents,
-        &key,
-        &annotations,
-    )
-    .await?;
-    Ok(written.first().map_or(Tried::NoArtifact, |written| {
-        Tried::Written(written.referrer.to_string())
-    }))
+    };
+    let written = beside(pass, plan, "refusal", &[refusal]).await;
+    release_claim(pass).await?;
+    written.map(Tried::Written)
 }
 
 async fn tell(pass: &Pass<'_>, warning: bool, reason: &str, text: String) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
-use super::context::lock;
 use crate::api::EnvironmentPolicy;
 use crate::domain::compliance::unreadable;
 use crate::domain::policy::{RULES_PROBLEM, rule_set};
 use crate::effects::bounded;
+use crate::effects::lock::lock;
 
 /// How long reading the rules of one policy may take.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use crate::domain::decision::TroubleKind;
 use crate::domain::observed::{Receipt, TagWrite, Trouble};
 use crate::domain::plan::Plan;
 use crate::domain::record::{Recorded, VSA_TYPE, own, predicate_type, statement, summary};
-use crate::effects::records::Document;
+use crate::effects::records::{Document, Written};
 use crate::effects::registry::{
     RawManifest, Reference, Registry, RegistryError, TagReceipt, TagRefusal,
 };
@@ -71,9 +71,6 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
     let Some(intent) = status.intent.clone() else {
         return Err(Error::Restless(0).into());
     };
-    let registry = pass.registry(&plan.route).await?;
-    let key = pass.signing_key().await?;
-    let subject = manifest(pass, &registry, &plan).await?;
     let (request, repository) = (&pass.observed.request, &plan.route.repository);
     // The record last: who finds it finds the summary too, also after a crash between the two.
     let documents = [
@@ -86,19 +83,7 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
             predicate_type: predicate_type(&plan.route.to),
         },
     ];
-    let annotations = [
-        ("dev.floe.promotion.environment", plan.route.to.as_str()),
-        ("dev.floe.promotion.version", plan.route.version.as_str()),
-    ];
-    let written = records::write(
-        &registry,
-        repository,
-        &subject,
-        &documents,
-        &key,
-        &annotations,
-    )
-    .await?;
+    let written = beside(pass, &plan, "promotion", &documents).await?;
     let [summary, record] = written.as_slice() else {
         return Err(Error::Restless(0).into());
     };
@@ -108,6 +93,35 @@ pub(super) async fn record(pass: &mut Pass<'_>) -> Done {
         sequence: intent.sequence,
         summary: Some(summary.referrer.clone()),
     }))
+}
+
+/// Signs documents and writes them beside the pinned digest, in the environment's repository. `about` is in the names
+/// of the annotations, which are for people.
+pub(super) async fn beside(
+    pass: &Pass<'_>,
+    plan: &Plan,
+    about: &str,
+    documents: &[Document],
+) -> Result<Vec<Written>, Stopped> {
+    let registry = pass.registry(&plan.route).await?;
+    let key = pass.signing_key().await?;
+    let subject = manifest(pass, &registry, plan).await?;
+    let named = |what: &str| format!("dev.floe.{about}.{what}");
+    let (environment, version) = (named("environment"), named("version"));
+    let annotations = [
+        (environment.as_str(), plan.route.to.as_str()),
+        (version.as_str(), plan.route.version.as_str()),
+    ];
+    let repository = &plan.route.repository;
+    Ok(records::write(
+        &registry,
+        repository,
+        &subject,
+        documents,
+        &key,
+        &annotations,
+    )
+    .await?)
 }
 
 /// Puts `latest-<suffix>` on the pinned digest.
@@ -200,7 +214,7 @@ async fn manifest(
         return Err(Stopped::Trouble(Trouble {
             kind: TroubleKind::RegistryUnavailable,
             problem: format!(
-                "the manifest {repository}@{} is gone from the registry",
+                "the manifest {repository}@{} is not in the registry",
                 plan.digest
             ),
             not_before: None,

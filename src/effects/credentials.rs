@@ -2,7 +2,7 @@
 //! cloud knows, and what signatures are checked with. They are read by name, never watched.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
@@ -17,6 +17,7 @@ use crate::domain::policy::cloud::{CloudAccount, Identity, registry_of};
 use crate::domain::policy::{SignatureRule, TrustKind, TrustRef};
 use crate::effects::clock;
 use crate::effects::cloud::{Cloud, CloudLogin, TokenSource};
+use crate::effects::lock::lock;
 use crate::effects::registry::{Access, Addresses, Login, RegistryError, login_for};
 use crate::effects::signatures::Trust;
 
@@ -397,8 +398,4 @@ async fn of_config_map(
                 "ConfigMap '{name}' in namespace '{namespace}' has no key '{key}'"
             ))
         })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

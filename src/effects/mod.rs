@@ -16,6 +16,7 @@ pub mod gate_jobs;
 pub mod keys;
 pub mod lease;
 pub mod ledger;
+pub mod lock;
 pub mod records;
 pub mod registry;
 pub mod replication;

@@ -78,6 +78,15 @@ impl World {
             .expect("put the ledger back");
     }
 
+    /// Waits until a Promotion that was deleted is gone.
+    pub async fn until_gone(&self, name: &str) {
+        until("the Promotion is gone", SOON, async || {
+            let found = self.promotions().get_opt(name).await;
+            found.expect("look for it").is_none().then_some(())
+        })
+        .await;
+    }
+
     /// Asks for a promotion, as this identity.
     pub async fn promote_as(&self, identity: Identity, name: &str, spec: Value) -> Promotion {
         let client = self.rig.control_plane.client(identity).await;

@@ -51,38 +51,14 @@ pub struct NewestRecords {
 impl NewestRecords {
     /// Takes in a line that its log has proven to be in order.
     pub fn line(&mut self, line: &Line) {
-        let Line {
-            event,
-            reason,
-            decided_at,
-            request,
-            chain,
-            ..
-        } = line;
-        self.learn(
-            *event,
-            reason.as_deref(),
-            *decided_at,
-            request.as_ref().zip(chain.as_ref()),
-        );
+        let told = line.request.as_ref().zip(line.chain.as_ref());
+        self.learn(line.event, line.reason.as_deref(), line.decided_at, told);
     }
 
     /// Takes in what has just been written.
     pub fn entry(&mut self, entry: &Entry) {
-        let Entry {
-            event,
-            reason,
-            decided_at,
-            request,
-            chain,
-            ..
-        } = entry;
-        self.learn(
-            *event,
-            reason.as_deref(),
-            *decided_at,
-            request.as_ref().zip(chain.as_ref()),
-        );
+        let told = entry.request.as_ref().zip(entry.chain.as_ref());
+        self.learn(entry.event, entry.reason.as_deref(), entry.decided_at, told);
     }
 
     /// Takes in what another log, or a later stretch of this one, knows.

@@ -11,13 +11,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::audit_log::{ChainName, Entry, Event, Head, Line, NewestRecords, Promoted};
+use crate::effects::lock::lock;
 use files::{BrokenLog, OpenLog};
 
 /// How long a line may take.
@@ -254,11 +255,6 @@ impl Open {
             }
         }
     }
-}
-
-/// What a thread that panicked had locked is whole: it is filled by single insertions.
-fn lock(newest: &Mutex<NewestRecords>) -> std::sync::MutexGuard<'_, NewestRecords> {
-    newest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is told already, as far back as it is remembered.

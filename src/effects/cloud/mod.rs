@@ -12,7 +12,7 @@ mod login;
 mod tokens;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ pub use tokens::TokenSource;
 
 use self::http::Http;
 use crate::domain::policy::cloud::{CloudRegistry, GkeCluster, Identity};
+use crate::effects::lock::lock;
 use crate::effects::registry::{Login, Problem};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -71,7 +72,7 @@ impl Cloud {
     /// # Errors
     /// `NoCredentials` when it is none.
     pub async fn gke_cluster(&self) -> Result<GkeCluster, Problem> {
-        let known = || self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || lock(&self.cluster);
         let cluster = known().clone();
         if let Some(cluster) = cluster {
             return Ok(cluster);

@@ -8,7 +8,7 @@ mod change;
 mod store;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::clock;
 use crate::domain::record::{KeyRing, KeyUse, SigningKey};
+use crate::effects::lock::lock;
 pub use change::{Changed, Done, renew, revoke, rotate};
 pub use store::PUBLIC_KEYS;
 use store::{Place, ring_in};
@@ -157,8 +158,4 @@ fn failed(action: &'static str) -> impl FnOnce(kube::Error) -> NoKey {
         action,
         source: Box::new(source),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Proves to a registry who we are, and to nobody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,6 +20,7 @@ use super::challenge::{self, Challenge, may_see_credentials};
 use super::error::Problem;
 use super::transport::{is_denied, send_within};
 use super::{guard, pace};
+use crate::effects::lock::lock;
 
 /// Largest answer of a token service, in bytes.
 const LARGEST_TOKEN: u64 = 256 * 1024;
@@ -129,7 +130,7 @@ impl Inner {
     /// The header for a request in `scope`, with a token from the service when none is at hand.
     pub(super) async fn authorize(&self, scope: &Scope) -> Result<Credential, Problem> {
         let challenge = {
-            let state = self.tokens.lock();
+            let state = lock(&self.tokens.state);
             match &state.challenge {
                 None => return Ok(Credential::default()),
                 Some(Challenge::Basic) => Challenge::Basic,
@@ -158,7 +159,7 @@ impl Inner {
                     .renewed_token(&realm, service.as_deref(), scope, login.as_ref())
                     .await?;
                 let header = token.header.clone();
-                self.tokens.lock().keep(scope, token);
+                lock(&self.tokens.state).keep(scope, token);
                 return Ok(Credential {
                     header: Some(header),
                     fresh: true,
@@ -226,7 +227,7 @@ impl Inner {
         if let Challenge::Bearer { realm, .. } = &challenge {
             self.check_realm(realm)?;
         }
-        let mut state = self.tokens.lock();
+        let mut state = lock(&self.tokens.state);
         let changed = state.challenge.as_ref() != Some(&challenge);
         state.challenge = Some(challenge);
         if changed {
@@ -387,12 +388,6 @@ impl TokenAnswer {
             header,
             expires: asked_at + Duration::from_secs(life - margin),
         })
-    }
-}
-
-impl Tokens {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,10 +2,11 @@
 //! them again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::manifest::RawManifest;
 use crate::domain::artifact::{Digest, Repository};
+use crate::effects::lock::lock;
 
 /// Most manifests kept.
 const MOST_ENTRIES: usize = 32;
@@ -30,7 +31,7 @@ impl ManifestCache {
 
     /// Keeps `manifest` as content of `repository`.
     pub fn insert(&self, repository: &Repository, manifest: &RawManifest) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         entries.retain(|(place, kept)| place != repository || kept.digest() != manifest.digest());
         entries.push_back((repository.clone(), manifest.clone()));
         let mut bytes: u64 = entries.iter().map(|(_, kept)| kept.size()).sum();
@@ -44,7 +45,7 @@ impl ManifestCache {
 
     /// The manifest of this digest in `repository`, when it is still here.
     pub fn get(&self, repository: &Repository, digest: &Digest) -> Option<RawManifest> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         let position = entries
             .iter()
             .position(|(place, kept)| place == repository && kept.digest() == digest)?;

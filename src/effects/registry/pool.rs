@@ -1,13 +1,14 @@
 //! Clients that are in use, and what they share.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::error::RegistryError;
 use super::{Access, Registry};
 use crate::domain::artifact::{Digest, Repository};
+use crate::effects::lock::lock;
 
 /// Most clients kept.
 const MOST_CLIENTS: usize = 64;
@@ -107,8 +108,4 @@ impl Shared {
             known.remove(repository);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

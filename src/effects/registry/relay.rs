@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use super::transport::{Sent, send_problem};
 use super::upload::{OCTETS, Session};
 use super::{Inner, pace};
 use crate::domain::artifact::{Digest, Hashing};
+use crate::effects::lock::lock;
 
 /// Tells transfers that run side by side to end because one of them failed.
 #[derive(Clone, Default)]
@@ -185,15 +186,12 @@ impl Progress {
     }
 
     fn take_failure(&self) -> Option<Problem> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        lock(&self.failure).take()
     }
 
     fn fail(&self, problem: Problem) -> io::Error {
         let error = io::Error::other(problem.to_string());
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+        *lock(&self.failure) = Some(problem);
         error
     }
 }

@@ -1,7 +1,7 @@
 //! Good verdicts of the last minutes: several environments promote the same digest one after another.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::trust::Trust;
 use crate::domain::artifact::{Digest, Repository};
 use crate::domain::signature::Verdict;
 use crate::effects::clock;
+use crate::effects::lock::lock;
 
 /// How long a good verdict counts again. A bad one never does: somebody may be signing.
 const FRESH: Duration = Duration::from_mins(10);
@@ -25,7 +26,7 @@ pub struct VerifiedCache(Mutex<BTreeMap<Key, (Instant, Verdict)>>);
 impl VerifiedCache {
     /// The good verdict on this digest, reached a moment ago with the same trust.
     pub fn get(&self, repository: &Repository, digest: &Digest, trust: &Trust) -> Option<Verdict> {
-        let known = self.lock();
+        let known = lock(&self.0);
         let (at, verdict) = known.get(&key(repository, digest, trust))?;
         (at.elapsed() < FRESH).then(|| verdict.clone())
     }
@@ -38,16 +39,12 @@ impl VerifiedCache {
         trust: &Trust,
         verdict: &Verdict,
     ) {
-        let mut known = self.lock();
+        let mut known = lock(&self.0);
         known.retain(|_, (at, _)| at.elapsed() < FRESH);
         if verdict.verified() && known.len() < MOST {
             let entry = (clock::instant(), verdict.clone());
             known.insert(key(repository, digest, trust), entry);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, (Instant, Verdict)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
